@@ -1,0 +1,11 @@
+"""The definitions: one file per family of instructions, each instruction once.
+
+Importing this package fills `isa.table`. The families carry the SDM's names (volume 1, chapter 7):
+
+    arith logic shift bits muldiv bcd        computing
+    move stack string                        moving data
+    flow farflow                             control transfer within and between segments
+    flagops segops system io                 what a monitor has to care about
+"""
+
+from isa.ops import arith  # noqa: F401

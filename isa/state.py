@@ -1,0 +1,78 @@
+"""The state of one x86: a flat block of 32-bit words, shared by Python and native code.
+
+Word n of the block is named here and nowhere else: general registers first, in encoding order, so that
+`s[EAX]` needs no translation; then EIP, EFLAGS, the privilege level, the visible and hidden parts of the
+eight segment registers, the descriptor-table, control and debug registers. `array('I')` gives Python the
+fastest indexing and native code a fixed address. Flags are lazy while an engine runs (`flags`); whenever
+`Cpu.run` has returned, `s[EFLAGS]` is the whole truth.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from isa import consts as c
+
+EIP = 8
+EFLAGS = 9
+CPL = 10
+SHADOW = 11  # > 0: interrupts wait (STI, MOV SS); counted down at instruction boundaries
+FLAG_OP, FLAG_X, FLAG_Y, FLAG_R = 12, 13, 14, 15  # the lazy record, for native engines
+
+SEL = 16  # + ES..GS, LDTR, TR
+BASE = 24
+LIMIT = 32
+ATTR = 40
+
+GDT_BASE, GDT_LIMIT, IDT_BASE, IDT_LIMIT = 48, 49, 50, 51
+CR0, CR2, CR3, CR4 = 52, 53, 54, 55
+CR_WORD = {0: CR0, 2: CR2, 3: CR3, 4: CR4}
+DR = 56  # + 0..7
+SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 64, 65, 66
+WORDS = 72
+
+NAMES: dict[str, int] = {
+    **{name: n for n, name in enumerate(c.REGISTER_NAMES)},
+    "eip": EIP,
+    "eflags": EFLAGS,
+    "cpl": CPL,
+    **{name: SEL + n for n, name in enumerate(c.SEGMENT_NAMES)},
+    **{f"{name}_base": BASE + n for n, name in enumerate(c.SEGMENT_NAMES)},
+    **{f"{name}_limit": LIMIT + n for n, name in enumerate(c.SEGMENT_NAMES)},
+    **{f"{name}_attr": ATTR + n for n, name in enumerate(c.SEGMENT_NAMES)},
+    "gdt_base": GDT_BASE,
+    "gdt_limit": GDT_LIMIT,
+    "idt_base": IDT_BASE,
+    "idt_limit": IDT_LIMIT,
+    "cr0": CR0,
+    "cr2": CR2,
+    "cr3": CR3,
+    "cr4": CR4,
+    **{f"dr{n}": DR + n for n in range(8)},
+}
+
+FLAT_CODE = c.ATTR_G | c.ATTR_DB | c.ATTR_P | c.ATTR_S | c.TYPE_CODE | c.TYPE_READABLE | c.TYPE_ACCESSED
+FLAT_DATA = c.ATTR_G | c.ATTR_DB | c.ATTR_P | c.ATTR_S | c.TYPE_WRITABLE | c.TYPE_ACCESSED
+
+
+def new_state() -> array[int]:
+    """The block of a processor in flat 32-bit protected mode, paging and interrupts off.
+
+    This is the state in which a Multiboot loader enters a kernel (Multiboot 0.6.96, 3.2), the state in
+    which every guest here starts; the descriptor tables are empty until the guest loads its own.
+    """
+    s = array("I", bytes(4 * WORDS))
+    s[EFLAGS] = c.FLAGS_ONE
+    s[CR0] = c.CR0_PE | c.CR0_ET
+    s[DR + 6], s[DR + 7] = 0xFFFF_0FF0, 0x400
+    for segment in (c.ES, c.CS, c.SS, c.DS, c.FS, c.GS):
+        code = segment == c.CS
+        s[SEL + segment] = 0x08 if code else 0x10
+        s[LIMIT + segment] = c.M32
+        s[ATTR + segment] = FLAT_CODE if code else FLAT_DATA
+    s[LIMIT + c.TR] = 0xFFFF
+    s[ATTR + c.TR] = c.ATTR_P | c.TYPE_TSS32_BUSY
+    s[LIMIT + c.LDTR] = 0xFFFF
+    s[ATTR + c.LDTR] = c.ATTR_P | c.TYPE_LDT
+    s[IDT_LIMIT] = s[GDT_LIMIT] = 0
+    return s
