@@ -86,8 +86,9 @@ def xadd(b: Builder, i: Insn) -> None:
     """The destination gets the sum, the source what the destination was."""
     x, y = b.modify(i.dst), b.read(i.src)
     r = (x + y) & MASK[i.w]
-    b.write(i.src, x)
     b.write(i.dst, r)
+    if i.src != i.dst:
+        b.write(i.src, x)
     b.set_flags(flags.ADD, i.w, x, y, r)
 
 
