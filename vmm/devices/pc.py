@@ -1,0 +1,85 @@
+"""The devices of one PC, wired: interrupt controllers, timer, COM1, debug console, debug exit.
+
+Here: `PcDevices` builds them on a clock, attaches them to a bus, and keeps what the guest has to say:
+`console`, every byte sent to COM1 and to port E9h in order, and `exit_code`, the verdict at port F4h (the
+first counts). Its state includes the clock's, so a snapshot of the devices restores their time as well.
+
+A fresh set is as power-on leaves it. `firmware()` programs it through its ports as a BIOS leaves it
+before it loads a kernel (vectors 08h and 70h, an 18.2 Hz timer); loaders that skip the BIOS call it.
+
+Not here: RAM and CPU (vmm.machine). Read next: bus.py for the protocol, pic.py for the way to the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vmm.clock import Clock
+from vmm.devices.bus import PortBus
+from vmm.devices.debug import DebugConsole, DebugExit
+from vmm.devices.pic import MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA, PicPair
+from vmm.devices.pit import CONTROL, COUNTER_0, Pit
+from vmm.devices.uart import Uart
+
+# (port, byte): what SeaBIOS writes before it boots
+FIRMWARE = (
+    *((MASTER_COMMAND, 0x11), (MASTER_DATA, 0x08), (MASTER_DATA, 0x04), (MASTER_DATA, 0x01)),
+    *((SLAVE_COMMAND, 0x11), (SLAVE_DATA, 0x70), (SLAVE_DATA, 0x02), (SLAVE_DATA, 0x01)),
+    *((MASTER_DATA, 0xB8), (SLAVE_DATA, 0x8E)),  # open: timer, keyboard, cascade, floppy; clock, mouse, disks
+    *((CONTROL, 0x34), (COUNTER_0, 0x00), (COUNTER_0, 0x00)),  # counter 0, both bytes, mode 2, 65536
+)
+
+
+class PcDevices:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        on_console: Callable[[int], None] | None = None,
+        on_exit: Callable[[int], None] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.on_console = on_console  # called with each byte of the console
+        self.on_exit = on_exit  # called with each verdict
+        self.console = bytearray()
+        self.exit_code: int | None = None
+        self.pic = PicPair()
+        self.pit = Pit(clock, self.pic)
+        self.uart = Uart(clock, self.pic, self._console_byte)
+        self.debug_console = DebugConsole(self._console_byte)
+        self.debug_exit = DebugExit(self._exit)
+        self.bus = PortBus()
+        for device in (self.pic, self.pit, self.uart, self.debug_console, self.debug_exit):
+            self.bus.attach(device)
+
+    def firmware(self) -> None:
+        for port, value in FIRMWARE:
+            self.bus.write(port, value, 1)
+
+    def save(self) -> dict[str, Any]:
+        """The clock and every device of the bus, as plain data."""
+        return {
+            "clock": self.clock.save(),
+            "devices": {device.name: device.save() for device in self.bus.devices},
+            "console": self.console.decode("latin-1"),
+            "exit_code": self.exit_code,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.clock.load(state["clock"])
+        for device in self.bus.devices:
+            device.load(state["devices"][device.name])
+        self.console[:] = state["console"].encode("latin-1")
+        self.exit_code = state["exit_code"]
+
+    def _console_byte(self, value: int) -> None:
+        self.console.append(value)
+        if self.on_console is not None:
+            self.on_console(value)
+
+    def _exit(self, value: int) -> None:
+        if self.exit_code is None:
+            self.exit_code = value
+        if self.on_exit is not None:
+            self.on_exit(value)
