@@ -63,7 +63,7 @@ class Channel:
     base: int = 0  # the tick at which `count` was loaded
     held: int | None = None  # ticks counted when a low gate stopped it
     load_at: int | None = None  # the tick at which `reload` becomes `count`
-    frozen: int = 0  # what a counter that is not started shows
+    frozen: int = 0  # the 16 bits that a counter shows while it is not started
     null_count: bool = True  # the count register is not yet loaded
     low_written: int | None = None  # first byte of two
     high_next: bool = False  # read the second byte next
@@ -107,8 +107,8 @@ class Channel:
         self.catch_up(tick)
         if not self.latches:
             both = self._bytes(tick)
-            self.latches = both[self.high_next :] if self.access == RW_BOTH else [both[self._turn()]]
-            self.high_next = False
+            turns = {RW_LSB: (0,), RW_MSB: (1,), RW_BOTH: (self.high_next, not self.high_next)}
+            self.latches = [both[turn] for turn in turns[self.access]]
 
     def latch_status(self, tick: int) -> None:
         self.catch_up(tick)
@@ -155,6 +155,13 @@ class Channel:
             return True
         return _OUT[self.mode](self._elapsed(tick), self.count)
 
+    def shown(self, tick: int) -> int:
+        """The 16 bits of the counting element; the channel is caught up."""
+        if not self.started:
+            return self.frozen
+        value = self._counter(tick) % self._wrap
+        return sum(value // 10**place % 10 << 4 * place for place in range(4)) if self.bcd else value
+
     def next_change(self, tick: int) -> int | None:
         """The next tick at which the output may change; the channel is caught up."""
         edge = None
@@ -178,7 +185,7 @@ class Channel:
             self.load_at = self.base + _reload_after(self.mode, tick - self.base, self.count)
 
     def _stop(self, tick: int) -> None:
-        self.frozen = self._counter(tick)
+        self.frozen = self.shown(tick)
         self.started, self.held, self.load_at = False, None, None
 
     def _elapsed(self, tick: int) -> int:
@@ -191,9 +198,7 @@ class Channel:
         return (tick - self.base) % self.count == (self.count + 1) // 2
 
     def _counter(self, tick: int) -> int:
-        """The counting element, as a number."""
-        if not self.started:
-            return self.frozen
+        """The counting element as a number, once started."""
         elapsed, count = self._elapsed(tick), self.count
         if self.mode == RATE:
             return count - elapsed % count
@@ -209,14 +214,12 @@ class Channel:
     def _from_digits(self, written: int) -> int:
         """A count as written; 0 is the largest. A digit above 9 counts for what it is worth."""
         if self.bcd:
-            written = sum((written >> 4 * place & 0xF) * 10**place for place in range(4)) % 10_000
+            written = sum((written >> 4 * place & 0xF) * 10**place for place in range(4))
         return written or self._wrap
 
     def _bytes(self, tick: int) -> list[int]:
-        value = self._counter(tick) % self._wrap
-        if self.bcd:
-            value = sum(value // 10**place % 10 << 4 * place for place in range(4))
-        return [value & 0xFF, value >> 8]
+        shown = self.shown(tick)
+        return [shown & 0xFF, shown >> 8]
 
     def _turn(self) -> int:
         """Which byte to read: 0 the low, 1 the high one."""
