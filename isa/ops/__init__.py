@@ -8,4 +8,11 @@ Importing this package fills `isa.table`. The families carry the SDM's names (vo
     flagops segops system io                 what a monitor has to care about
 """
 
-from isa.ops import arith  # noqa: F401
+from isa.ops import (  # noqa: F401
+    arith,
+    flow,
+    logic,
+    move,
+    stack,
+    unmodelled,
+)
