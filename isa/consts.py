@@ -13,6 +13,7 @@ REGISTER8_NAMES = ("al", "cl", "dl", "bl", "ah", "ch", "dh", "bh")
 
 # Segment registers in encoding order, then the two system segments that have hidden parts too.
 ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)
+CPL_SEGMENTS = (ES, DS, FS, GS)  # those that a return to an outer level may null
 SEGMENT_NAMES = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 
 # EFLAGS (SDM 1, 3.4.3).

@@ -23,7 +23,6 @@ costs nothing. This file is the whole vocabulary; SDM names are used for what th
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -32,11 +31,19 @@ if TYPE_CHECKING:
 Word: TypeAlias = int  # a Python int in the reference engine; anything with its operators elsewhere
 
 
+class Words(Protocol):
+    """The state block, indexed by the names of `isa.state`."""
+
+    def __getitem__(self, n: int, /) -> Word: ...
+    def __setitem__(self, n: int, value: Word, /) -> None: ...
+
+
 class Builder(Protocol):
     """What a definition may do."""
 
-    s: MutableSequence[Word]
-    """The state words of `isa.state`: `b.s[EAX]`, `b.s[CR3]`. EFLAGS is not read here but by `eflags`."""
+    @property
+    def s(self) -> Words:
+        """The state words of `isa.state`: `b.s[EAX]`, `b.s[CR3]`. EFLAGS is asked of `eflags` instead."""
 
     next: Word
     """EIP of the following instruction."""
@@ -75,6 +82,9 @@ class Builder(Protocol):
 
     def store_system(self, linear: Word, value: Word, w: int) -> None:
         """Write a descriptor table or TSS."""
+
+    def probe_system(self, linear: Word, size: int) -> None:
+        """Fault now if the supervisor cannot write `size` bytes there."""
 
     def load_physical(self, address: Word, w: int) -> Word:
         """Read a page-table entry."""
@@ -141,6 +151,9 @@ class Builder(Protocol):
     def jump(self, target: Word) -> None:
         """Go on at CS:target; #GP(0) outside the limit."""
 
+    def go(self, target: Word) -> None:
+        """Go on at CS:target, which has been checked against the limit of the new CS."""
+
     def branch(self, taken: Word, target: Word) -> None:
         """Go on at CS:target if `taken`, else at `next`."""
 
@@ -189,5 +202,3 @@ class Builder(Protocol):
 
     def not_modelled(self, what: str) -> None:
         """Stop honestly: this form is not there yet."""
-
-

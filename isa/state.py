@@ -29,6 +29,7 @@ CR0, CR2, CR3, CR4 = 52, 53, 54, 55
 CR_WORD = {0: CR0, 2: CR2, 3: CR3, 4: CR4}
 DR = 56  # + 0..7
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 64, 65, 66
+HALTED = 67  # 1 after HLT, until an interrupt
 WORDS = 72
 
 NAMES: dict[str, int] = {

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from isa.insn import Insn
     from isa.language import Builder
 
-    Definition = Callable[[Builder, Insn], None]
-
+Definition = Callable[["Builder", "Insn"], None]
 F = TypeVar("F", bound=Callable[..., None])
 
 
@@ -85,9 +84,7 @@ def insn(
     """Register a definition `(b, i) -> None` as the meaning of the capstone ids `ids`."""
 
     def register(define: F) -> F:
-        row = Row(
-            len(ROWS), name, ids, define, sdm, privilege, sensitive, touches, rule, lockable, undefined
-        )
+        row = Row(len(ROWS), name, ids, define, sdm, privilege, sensitive, touches, rule, lockable, undefined)
         if name in BY_NAME or any(n in BY_ID for n in ids):
             raise ValueError(f"{name} is defined twice")
         ROWS.append(row)

@@ -10,9 +10,15 @@ Importing this package fills `isa.table`. The families carry the SDM's names (vo
 
 from isa.ops import (  # noqa: F401
     arith,
+    farflow,
+    flagops,
     flow,
+    io,
     logic,
     move,
+    segops,
+    shift,
     stack,
+    system,
     unmodelled,
 )

@@ -1,0 +1,354 @@
+"""The processor: state, an engine, a trap policy, and `run`.
+
+`Cpu.run(until)` executes instructions until the count `until` and returns an `Exit` (`exits`). Between
+instructions it looks, only when there is reason to (`attention`), at the things that happen there:
+interrupts, HLT, single step, a request to stop. A fault is delivered through the IDT, or exits if the
+policy wants it; a fault on the way becomes a double fault, then a shutdown (SDM 3A, 6.15).
+
+A machine has one `Cpu`; a virtual machine monitor uses a second one, on the virtual state and the guest's
+physical memory, to emulate with the very same definitions (`execute`, `deliver`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from typing import Protocol
+
+from isa import consts as c
+from isa import ops as _ops  # fills the table
+from isa.deliver import HARDWARE, SOFTWARE, interrupt
+from isa.engine.reference import Reference
+from isa.exits import NATIVE, Exit, Reason, TrapPolicy
+from isa.faults import DebugException, DoubleFault, Fault, NotModelled, PageFault, becomes_double_fault
+from isa.insn import Insn
+from isa.language import Builder
+from isa.memory import PhysicalMemory
+from isa.model import PPRO, Model
+from isa.state import CPL, CR0, CR2, CR3, CR4, DR, EFLAGS, EIP, HALTED, SHADOW, new_state
+from isa.table import ROWS, Definition
+
+assert _ops
+
+
+class Ports(Protocol):
+    """The I/O space; sizes in bytes."""
+
+    def read(self, port: int, size: int) -> int: ...
+
+    def write(self, port: int, value: int, size: int) -> None: ...
+
+
+class InterruptSource(Protocol):
+    """An interrupt controller: whether its INTR line is up, and the vector it gives when asked."""
+
+    @property
+    def intr(self) -> bool: ...
+
+    def acknowledge(self) -> int: ...
+
+
+class NoPorts:
+    """An I/O space with nothing in it."""
+
+    def read(self, port: int, size: int) -> int:
+        return (1 << (8 * size)) - 1
+
+    def write(self, port: int, value: int, size: int) -> None:
+        pass
+
+
+class _Leave(Exception):
+    """Unwinds an instruction that the policy wants to see."""
+
+    def __init__(self, reason: Exit) -> None:
+        super().__init__()
+        self.exit = reason
+
+
+def _trap(b: Builder, i: Insn) -> None:
+    raise _Leave(Exit(Reason.INSTRUCTION, insn=i))
+
+
+@cache
+def _handlers(trapping: frozenset[int]) -> list[Definition]:
+    """What executes each row, where the rows `trapping` exit instead."""
+    return [_trap if row.index in trapping else row.define for row in ROWS]
+
+
+class Cpu:
+    """One x86 processor.
+
+    `count` is the number of instructions completed, the measure of virtual time. `interrupts` may be None
+    (a monitor's guest gets its interrupts by injection). All methods leave `s` complete, EFLAGS included.
+    """
+
+    def __init__(
+        self,
+        memory: PhysicalMemory,
+        ports: Ports | None = None,
+        interrupts: InterruptSource | None = None,
+        policy: TrapPolicy = NATIVE,
+        model: Model = PPRO,
+    ) -> None:
+        self.memory = memory
+        self.ports: Ports = ports or NoPorts()
+        self.interrupts = interrupts
+        self.model = model
+        self.s = new_state()
+        self.count = 0
+        self.time_offset = 0  # timestamp = count + offset
+        self.stop_requested = False
+        self.handlers = self.trapping_handlers = _handlers(frozenset())
+        self.policy = policy
+        self.engine = Reference(self)
+        self.set_policy(policy)
+
+    # -- configuration ------------------------------------------------------------------------------
+
+    def set_policy(self, policy: TrapPolicy) -> None:
+        """What exits from now on."""
+        self.policy = policy
+        self.trapping_handlers = _handlers(policy.instructions)
+        self.engine.set_cpl(self.s[CPL])
+
+    def timestamp(self) -> int:
+        """The time-stamp counter: one tick per instruction."""
+        return self.count + self.time_offset
+
+    def check_intercept(self, vector: int, software: bool) -> None:
+        """Called by INT n before it looks at the IDT."""
+        if software and self.policy.software_interrupts >> vector & 1:
+            raise _Leave(Exit(Reason.SOFTWARE_INTERRUPT, vector=vector))
+
+    def interrupt_line_changed(self) -> None:
+        """The interrupt controller's output moved: look at the next boundary."""
+        self.engine.attention = True
+
+    def request_stop(self) -> None:
+        """Make `run` return with STOP at the next instruction boundary."""
+        self.stop_requested = True
+        self.engine.attention = True
+
+    def sync(self) -> None:
+        """Somebody wrote to the state block: take it over. Translations stay as they are."""
+        self.engine.sync()
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def run(self, until: int, breakpoints: Collection[int] = ()) -> Exit:
+        """Execute until `count` reaches `until` or something else makes the processor come back.
+
+        `breakpoints` are values of EIP; the one we start at does not stop us.
+        """
+        engine, s = self.engine, self.s
+        skip = s[EIP]
+        result: Exit | None = None
+        while result is None:
+            try:
+                if breakpoints:
+                    result = self._run_watching(until, breakpoints, skip)
+                    skip = -1
+                else:
+                    result = self._run_free(until)
+            except Fault as fault:
+                result = self._fault(fault)
+            except _Leave as leave:
+                result = leave.exit
+            except NotModelled as missing:
+                result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self._current())
+        engine.settle()
+        return result
+
+    def _run_free(self, until: int) -> Exit | None:
+        engine, s, fetch = self.engine, self.s, self.engine.fetch
+        while self.count < until:
+            if engine.attention:
+                leave = self._attend()
+                if leave is not None:
+                    return leave
+                if self.count >= until:
+                    break
+            eip = s[EIP]
+            page = engine.tf.get(((eip + engine.cs_base) & 0xFFFF_FFFF) >> 12)
+            insn = page.get((eip + engine.cs_base) & 0xFFF | engine.key) if page is not None else None
+            if insn is None or eip + insn.length > engine.cs_end:
+                insn = fetch(eip)
+            engine.here = eip
+            engine.next = (eip + insn.length) & 0xFFFF_FFFF
+            engine.handlers[insn.row](engine, insn)
+            s[EIP] = engine.next
+            self.count += insn.weight
+        return Exit(Reason.UNTIL)
+
+    def _run_watching(self, until: int, breakpoints: Collection[int], skip: int) -> Exit | None:
+        while self.count < until:
+            if self.s[EIP] in breakpoints and self.s[EIP] != skip:
+                return Exit(Reason.BREAKPOINT)
+            skip = -1
+            leave = self._run_free(self.count + 1)
+            if leave is not None and leave.reason is not Reason.UNTIL:
+                return leave
+        return Exit(Reason.UNTIL)
+
+    def _one(self) -> Insn:
+        """Fetch, execute and complete one instruction; faults and exits come as exceptions."""
+        engine, s = self.engine, self.s
+        eip = s[EIP]
+        insn = engine.fetch(eip)
+        engine.here = eip
+        engine.next = (eip + insn.length) & c.M32
+        engine.handlers[insn.row](engine, insn)
+        s[EIP] = engine.next
+        self.count += insn.weight
+        return insn
+
+    def _attend(self) -> Exit | None:
+        """Whatever happens between two instructions (SDM 3A, 6.9, in its order of priority)."""
+        engine, s = self.engine, self.s
+        if self.stop_requested:
+            self.stop_requested = False
+            return Exit(Reason.STOP)
+        pending = self.interrupts is not None and self.interrupts.intr
+        if s[SHADOW]:
+            s[SHADOW] -= 1
+        if pending and s[EFLAGS] & c.IF and not s[SHADOW]:
+            s[HALTED] = 0
+            assert self.interrupts is not None
+            return self._external(self.interrupts.acknowledge())
+        if s[HALTED]:
+            return Exit(Reason.HALT)
+        stepping = s[EFLAGS] & c.TF
+        resumed = s[EFLAGS] & c.RF
+        engine.attention = bool(s[SHADOW] or stepping or self.stop_requested)
+        if stepping:
+            return self._single_step()
+        if resumed:
+            self._one()
+            s[EFLAGS] &= ~c.RF & c.M32
+        return None
+
+    def _single_step(self) -> Exit | None:
+        """One instruction, then the #DB that TF asks for; not after INT, which cleared TF itself."""
+        insn = self._one()
+        if not insn.name.startswith("int"):
+            self.s[DR + 6] |= 0x4000
+            raise DebugException()
+        return None
+
+    def _external(self, vector: int) -> Exit | None:
+        """An external interrupt. HLT left EIP at the next instruction already."""
+        try:
+            interrupt(self.engine, vector, None, self.s[EIP], HARDWARE)
+        except Fault as fault:
+            return self._nested(fault)
+        self.s[EIP] = self.engine.next
+        return None
+
+    # -- faults -------------------------------------------------------------------------------------
+
+    def _fault(self, fault: Fault) -> Exit | None:
+        if self.policy.exceptions >> fault.vector & 1:
+            return Exit(Reason.FAULT, fault=fault, vector=fault.vector, insn=self._current())
+        return self._nested(fault)
+
+    def _nested(self, fault: Fault) -> Exit | None:
+        """Deliver a fault; a fault while doing so may be a double fault, and the next one a shutdown."""
+        history = [fault]
+        while True:
+            try:
+                self._enter_handler(fault)
+                return None
+            except Fault as second:
+                history.append(second)
+                if fault.vector == c.VEC_DF:
+                    return Exit(Reason.SHUTDOWN, faults=tuple(history))
+                fault = DoubleFault() if becomes_double_fault(fault.vector, second.vector) else second
+
+    def _enter_handler(self, fault: Fault) -> None:
+        s = self.s
+        if isinstance(fault, PageFault):
+            s[CR2] = fault.address
+        resume = 0 if fault.trap or fault.vector == c.VEC_DF else c.RF
+        interrupt(self.engine, fault.vector, fault.error, s[EIP], HARDWARE, resume)
+        s[EIP] = self.engine.next
+        s[SHADOW] = 0
+
+    def deliver(self, fault: Fault) -> Exit | None:
+        """Send a fault through the IDT now; an Exit (SHUTDOWN, NOT_MODELLED) if that is impossible."""
+        try:
+            return self._nested(fault)
+        except NotModelled as missing:
+            return Exit(Reason.NOT_MODELLED, what=missing.what)
+        finally:
+            self.engine.settle()
+
+    def inject(self, vector: int, *, software: bool = False) -> Exit | None:
+        """Deliver an interrupt now, as the hardware does between two instructions; it ends HLT."""
+        self.s[HALTED] = 0
+        try:
+            interrupt(self.engine, vector, None, self.s[EIP], SOFTWARE if software else HARDWARE)
+            self.s[EIP] = self.engine.next
+            return None
+        except Fault as fault:
+            return self.deliver(fault)
+        except NotModelled as missing:
+            return Exit(Reason.NOT_MODELLED, what=missing.what)
+        finally:
+            self.engine.settle()
+
+    # -- one instruction, for monitors ---------------------------------------------------------------
+
+    def execute(self) -> tuple[Insn | None, Fault | None]:
+        """Execute the one instruction at CS:EIP without delivering anything or asking the policy.
+
+        Returns the instruction (None if it could not be fetched) and the fault it ended in, or None.
+        Raises `NotModelled`.
+        """
+        insn: Insn | None = None
+        policy = self.policy
+        self.set_policy(NATIVE)
+        try:
+            insn = self.engine.fetch(self.s[EIP])
+            self._one()
+        except Fault as fault:
+            return insn, fault
+        finally:
+            self.engine.settle()
+            self.set_policy(policy)
+        return insn, None
+
+    def _current(self) -> Insn | None:
+        """The instruction at EIP, if it can be fetched."""
+        try:
+            return self.engine.fetch(self.s[EIP])
+        except (Fault, NotModelled):
+            return None
+
+    # -- looking from outside ------------------------------------------------------------------------
+
+    def peek(self, linear: int, size: int) -> bytes | None:
+        """Bytes at a linear address as a debugger sees them; nothing changes. None if not mapped."""
+        out = bytearray()
+        while len(out) < size:
+            at = (linear + len(out)) & c.M32
+            take = min(size - len(out), c.PAGE_SIZE - at % c.PAGE_SIZE)
+            physical = self.peek_translate(at)
+            if physical is None:
+                return None
+            out += self.memory.read_bytes(physical, take)
+        return bytes(out)
+
+    def peek_translate(self, linear: int) -> int | None:
+        """Physical address of a linear one, without setting accessed bits or filling a TLB."""
+        s = self.s
+        if not s[CR0] & c.CR0_PG:
+            return linear
+        read = self.memory.read_bytes
+        pde = int.from_bytes(read((s[CR3] & c.PAGE_MASK) | (linear >> 20 & 0xFFC), 4), "little")
+        if not pde & c.PTE_P:
+            return None
+        if pde & c.PDE_PS and s[CR4] & c.CR4_PSE:
+            return (pde & c.LARGE_PAGE_MASK) | (linear & ~c.LARGE_PAGE_MASK)
+        pte = int.from_bytes(read((pde & c.PAGE_MASK) | (linear >> 10 & 0xFFC), 4), "little")
+        return (pte & c.PAGE_MASK) | (linear & 0xFFF) if pte & c.PTE_P else None

@@ -1,0 +1,476 @@
+"""The reference engine: every definition run as it stands, on Python ints.
+
+It is the oracle for every faster engine, the stepper of the debugger and the interpreter of the monitors.
+`Reference` is the builder (`language.Builder`) over a `Cpu`'s state: registers in the state block,
+segments' hidden parts mirrored into lists, translations in dictionaries, decoded instructions in the
+`Ram`'s code pages. `cpu` drives it. Not here: what instructions mean (`ops`), protection (`segment`),
+paging (`mmu`), interrupts (`deliver`).
+
+A translation lookaside buffer is a dictionary from linear page to the byte offset of that page in RAM;
+there is one for each of read, write and fetch, by supervisor and user. An entry stays until INVLPG, CR3
+or a change of paging drops it, as in hardware. A page that holds decoded code has no write entry, so a
+store there takes the slow road and can forget the code.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from isa import consts as c
+from isa import flags, mmu, segment
+from isa.decode import TruncatedCode, decode
+from isa.engine.intwords import IntWords
+from isa.faults import GeneralProtection, NotModelled, StackFault
+from isa.insn import Insn, Kind, Operand
+from isa.state import (
+    ATTR,
+    BASE,
+    CPL,
+    CR0,
+    EFLAGS,
+    HALTED,
+    LIMIT,
+    SEL,
+    SHADOW,
+    SYSENTER_CS,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from isa.cpu import Cpu
+
+_U16 = struct.Struct("<H")
+_U32 = struct.Struct("<I")
+Record = tuple[int, int, int, int, int]
+REG32, MEM, IMM, REG16, REG8 = Kind.REG32, Kind.MEM, Kind.IMM, Kind.REG16, Kind.REG8
+NOT_ARITHMETIC = ~c.ARITHMETIC & c.M32
+SYSTEM_FLAGS_AWAKE = c.TF | c.RF  # flags that need a look at every instruction boundary
+
+# Model-specific registers that exist, and the state word of each (SDM 4, table 2-2).
+MSR_WORDS = {0x174: SYSENTER_CS, 0x175: SYSENTER_CS + 1, 0x176: SYSENTER_CS + 2}
+
+
+class Reference(IntWords):
+    """The builder over Python ints. One per `Cpu`."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        self.cpu = cpu
+        self.s = cpu.s
+        self.memory = cpu.memory
+        self.ram = cpu.memory.ram
+        self.data = self.ram.data
+        self.words = memoryview(self.data).cast("I")
+        self.read_tlbs: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.write_tlbs: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.fetch_tlbs: tuple[dict[int, dict[int, Insn]], dict[int, dict[int, Insn]]] = ({}, {})
+        self.globals: set[int] = set()
+        self.here = 0
+        self.next = 0
+        self.attention = True
+        self.record: Record = (flags.PACKED, 32, 0, 0, 0)
+        self.bases = [0] * 8
+        self.read_end = [0] * 8
+        self.write_end = [0] * 8
+        self.ram.on_new_code.append(self.drop_writable)
+        self.sync()
+
+    # -- state --------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Take over the state block after somebody else changed it; translations stay."""
+        for n in range(8):
+            self._mirror(n)
+        self.record = (flags.PACKED, 32, 0, 0, self.s[EFLAGS])
+        self._level(self.s[CPL])
+        self.attention = True
+
+    def settle(self) -> None:
+        """Make `s[EFLAGS]` the whole truth."""
+        self.s[EFLAGS] = self.eflags()
+        self.record = (flags.PACKED, 32, 0, 0, self.s[EFLAGS])
+
+    def _mirror(self, n: int) -> None:
+        """Recompute what accesses through segment `n` need.
+
+        `read_end` and `write_end` are one past the last byte, 0 where the quick check may not decide.
+        """
+        s = self.s
+        attr, limit = s[ATTR + n], s[LIMIT + n]
+        self.bases[n] = s[BASE + n]
+        usable = attr & c.ATTR_P and attr & c.ATTR_S
+        down = attr & (c.TYPE_CODE | c.TYPE_EXPAND_DOWN) == c.TYPE_EXPAND_DOWN
+        self.read_end[n] = limit + 1 if usable and not down and segment.is_readable(attr) else 0
+        self.write_end[n] = limit + 1 if usable and not down and segment.is_writable_data(attr) else 0
+        if n == c.CS:
+            self.cs_base = s[BASE + n]
+            self.cs_end = limit + 1
+            self.bits = 32 if attr & c.ATTR_DB else 16
+            self.key = 0 if self.bits == 32 else 0x1000
+
+    def _level(self, cpl: int) -> None:
+        user = 1 if cpl == 3 else 0
+        self.user = user
+        self.tr, self.tw, self.tf = self.read_tlbs[user], self.write_tlbs[user], self.fetch_tlbs[user]
+        self.handlers = self.cpu.handlers if cpl == 0 else self.cpu.trapping_handlers
+
+    def set_segment(self, n: int, selector: int, base: int, limit: int, attr: int) -> None:
+        s = self.s
+        s[SEL + n], s[BASE + n], s[LIMIT + n], s[ATTR + n] = selector, base, limit, attr
+        self._mirror(n)
+
+    def set_cpl(self, cpl: int) -> None:
+        self.s[CPL] = cpl
+        self._level(cpl)
+
+    # -- operands -----------------------------------------------------------------------------------
+
+    def read(self, o: Operand) -> int:
+        kind = o.kind
+        if kind == REG32:
+            return self.s[o.n]
+        if kind == MEM:
+            return self.load(o.n, self.offset(o), o.w)
+        if kind == IMM:
+            return o.value
+        if kind == REG16:
+            return self.s[o.n] & 0xFFFF
+        if kind == REG8:
+            return (self.s[o.n] >> o.shift) & 0xFF
+        raise NotModelled(f"reading operand {o}")
+
+    def modify(self, o: Operand) -> int:
+        if o.kind == MEM:
+            return self.load_rmw(o.n, self.offset(o), o.w)
+        return self.read(o)
+
+    def write(self, o: Operand, value: int) -> None:
+        kind = o.kind
+        if kind == REG32:
+            self.s[o.n] = value
+        elif kind == MEM:
+            self.store(o.n, self.offset(o), value, o.w)
+        elif kind == REG16:
+            self.s[o.n] = (self.s[o.n] & 0xFFFF_0000) | value
+        elif kind == REG8:
+            self.s[o.n] = (self.s[o.n] & ~(0xFF << o.shift)) | (value << o.shift)
+        else:
+            raise NotModelled(f"writing operand {o}")
+
+    def offset(self, o: Operand) -> int:
+        at = o.value
+        if o.base >= 0:
+            at += self.s[o.base]
+        if o.index >= 0:
+            at += self.s[o.index] << o.scale
+        return at & 0xFFFF_FFFF if o.aw == 32 else at & 0xFFFF
+
+    # -- memory through a segment -------------------------------------------------------------------
+
+    def load(self, n: int, offset: int, w: int) -> int:
+        size = w >> 3
+        if offset + size > self.read_end[n]:
+            self._check_segment(n, offset, size, write=False)
+        linear = (self.bases[n] + offset) & 0xFFFF_FFFF
+        page = self.tr.get(linear >> 12)
+        if page is None or (linear & 0xFFF) + size > 4096:
+            return self._load_slow(linear, size, self.user)
+        at = page + (linear & 0xFFF)
+        if w == 32:
+            return self.words[at >> 2] if not at & 3 else int(_U32.unpack_from(self.data, at)[0])
+        if w == 8:
+            return self.data[at]
+        return int.from_bytes(self.data[at : at + size], "little")
+
+    def load_rmw(self, n: int, offset: int, w: int) -> int:
+        size = w >> 3
+        if offset + size > self.write_end[n]:
+            self._check_segment(n, offset, size, write=True)
+        linear = (self.bases[n] + offset) & 0xFFFF_FFFF
+        if (linear >> 12) not in self.tw or (linear & 0xFFF) + size > 4096:
+            self._probe(linear, size, self.user)
+        return self.load(n, offset, w)
+
+    def store(self, n: int, offset: int, value: int, w: int) -> None:
+        size = w >> 3
+        if offset + size > self.write_end[n]:
+            self._check_segment(n, offset, size, write=True)
+        linear = (self.bases[n] + offset) & 0xFFFF_FFFF
+        page = self.tw.get(linear >> 12)
+        if page is None or (linear & 0xFFF) + size > 4096:
+            self._store_slow(linear, value, size, self.user)
+            return
+        at = page + (linear & 0xFFF)
+        if w == 32:
+            if not at & 3:
+                self.words[at >> 2] = value
+            else:
+                _U32.pack_into(self.data, at, value)
+        elif w == 8:
+            self.data[at] = value
+        else:
+            self.data[at : at + size] = value.to_bytes(size, "little")
+
+    def probe(self, n: int, offset: int, size: int) -> None:
+        if offset + size > self.write_end[n]:
+            self._check_segment(n, offset, size, write=True)
+        self._probe((self.bases[n] + offset) & 0xFFFF_FFFF, size, self.user)
+
+    def _check_segment(self, n: int, offset: int, size: int, *, write: bool) -> None:
+        """The full check of an access through a segment (SDM 5.3): #SS(0) for SS, else #GP(0)."""
+        attr, limit = self.s[ATTR + n], self.s[LIMIT + n]
+        allowed = segment.is_writable_data(attr) if write else segment.is_readable(attr)
+        if not (attr & c.ATTR_P and allowed and segment.within(attr, limit, offset, size)):
+            raise StackFault(0) if n == c.SS else GeneralProtection(0)
+
+    # -- linear memory ------------------------------------------------------------------------------
+
+    def load_system(self, linear: int, w: int) -> int:
+        page = self.read_tlbs[0].get(linear >> 12)
+        if page is not None and not linear & 3 and w == 32:
+            return self.words[(page + (linear & 0xFFF)) >> 2]
+        return self._load_slow(linear & c.M32, w >> 3, 0)
+
+    def store_system(self, linear: int, value: int, w: int) -> None:
+        self._store_slow(linear & c.M32, value, w >> 3, 0)
+
+    def probe_system(self, linear: int, size: int) -> None:
+        self._probe(linear, size, 0)
+
+    def load_physical(self, address: int, w: int) -> int:
+        page = self.memory.frame(address >> 12)
+        if page < 0:
+            return self.memory.read(address, w >> 3)
+        at = page + (address & 0xFFF)
+        return int.from_bytes(self.data[at : at + (w >> 3)], "little")
+
+    def store_physical(self, address: int, value: int, w: int) -> None:
+        page = self.memory.frame(address >> 12)
+        if page < 0:
+            self.memory.write(address, value, w >> 3)
+        else:
+            self._put(page, address & 0xFFF, value, w >> 3)
+
+    def translate(self, linear: int, write: int, user: int) -> int:
+        """Physical address of `linear`, through the page tables if paging is on. Raises PageFault."""
+        if not self.s[CR0] & c.CR0_PG:
+            return linear
+        return (mmu.walk(self, linear, write, user) & c.PAGE_MASK) | (linear & 0xFFF)
+
+    def _fill(self, linear: int, write: int, user: int) -> tuple[int, int]:
+        """Translate and remember. Returns byte offset of the page (-1: no RAM) and physical page."""
+        physical = self.translate(linear, write, user) & c.PAGE_MASK
+        page = self.memory.frame(physical >> 12)
+        if page >= 0:
+            self.read_tlbs[user][linear >> 12] = page
+            if write and page not in self.ram.code:
+                self.write_tlbs[user][linear >> 12] = page
+        return page, physical
+
+    def _pieces(self, linear: int, size: int, write: int, user: int) -> list[tuple[int, int, int]]:
+        """(page, physical address, bytes) of an access, one or two; both translated before either is used."""
+        first = min(size, 4096 - (linear & 0xFFF))
+        page, physical = self._fill(linear, write, user)
+        pieces = [(page, physical | (linear & 0xFFF), first)]
+        if first < size:
+            page, physical = self._fill((linear + first) & c.M32, write, user)
+            pieces.append((page, physical, size - first))
+        return pieces
+
+    def _probe(self, linear: int, size: int, user: int) -> None:
+        self._pieces(linear, size, 1, user)
+
+    def _load_slow(self, linear: int, size: int, user: int) -> int:
+        value = shift = 0
+        for page, physical, count in self._pieces(linear, size, 0, user):
+            if page < 0:
+                part = self.memory.read(physical, count)
+            else:
+                at = page + (physical & 0xFFF)
+                part = int.from_bytes(self.data[at : at + count], "little")
+            value |= part << shift
+            shift += 8 * count
+        return value
+
+    def _store_slow(self, linear: int, value: int, size: int, user: int) -> None:
+        for page, physical, count in self._pieces(linear, size, 1, user):
+            part = value & ((1 << (8 * count)) - 1)
+            value >>= 8 * count
+            if page < 0:
+                self.memory.write(physical, part, count)
+            else:
+                self._put(page, physical & 0xFFF, part, count)
+
+    def _put(self, page: int, offset: int, value: int, size: int) -> None:
+        self.data[page + offset : page + offset + size] = value.to_bytes(size, "little")
+        code = self.ram.code.get(page)
+        if code is not None:
+            code.stored(offset, size)
+
+    # -- fetching -----------------------------------------------------------------------------------
+
+    def fetch(self, eip: int) -> Insn:
+        """The instruction at CS:EIP. Raises #GP, #PF, #UD."""
+        linear = (eip + self.cs_base) & c.M32
+        page = self.tf.get(linear >> 12)
+        insn = page.get(linear & 0xFFF | self.key) if page is not None else None
+        if insn is None:
+            insn = self._fetch_slow(linear)
+        if eip + insn.length > self.cs_end:
+            raise GeneralProtection(0)
+        return insn
+
+    def _fetch_slow(self, linear: int) -> Insn:
+        page, physical = self._fill(linear, 0, self.user)
+        offset = linear & 0xFFF
+        if page < 0:
+            code = bytes(self.memory.read(physical + offset + n, 1) for n in range(15))
+            return decode(code, self.bits)
+        code_page = self.ram.code_page(page)
+        self.tf[linear >> 12] = code_page.insns
+        raw = bytes(self.data[page + offset : page + min(offset + 15, 4096)])
+        try:
+            insn = decode(raw, self.bits)
+        except TruncatedCode:
+            return self._fetch_across(linear, raw)
+        if offset in code_page.uncounted:
+            insn = weightless(insn)
+        code_page.add(offset | self.key, insn)
+        return insn
+
+    def _fetch_across(self, linear: int, raw: bytes) -> Insn:
+        """An instruction that goes on in the next page: never cached, for two pages can change it."""
+        page, _physical = self._fill((linear | 0xFFF) + 1 & c.M32, 0, self.user)
+        more = bytes(self.data[page : page + 15]) if page >= 0 else b"\xff" * 15
+        return decode((raw + more)[:15], self.bits)
+
+    # -- translations -------------------------------------------------------------------------------
+
+    def flush_tlb(self, *, keep_global: bool = False) -> None:
+        for user in (0, 1):
+            self.read_tlbs[user].clear()
+            self.write_tlbs[user].clear()
+            self.fetch_tlbs[user].clear()
+
+    def flush_page(self, linear: int) -> None:
+        for user in (0, 1):
+            self.read_tlbs[user].pop(linear >> 12, None)
+            self.write_tlbs[user].pop(linear >> 12, None)
+            self.fetch_tlbs[user].pop(linear >> 12, None)
+
+    def drop_writable(self) -> None:
+        """A page became code: stores there must be noticed from now on."""
+        self.write_tlbs[0].clear()
+        self.write_tlbs[1].clear()
+
+    # -- flags --------------------------------------------------------------------------------------
+
+    def set_flags(self, kind: int, w: int, x: int, y: int, r: int) -> None:
+        self.record = (kind, w, x, y, r)
+
+    def change_flags(self, mask: int, bits: int) -> None:
+        self.record = (flags.PACKED, 32, 0, 0, (self.arithmetic() & ~mask) | (bits & mask))
+
+    def cf(self) -> int:
+        kind, w, x, y, r = self.record
+        return flags.CARRY[kind](w, x, y, r)
+
+    def of(self) -> int:
+        kind, w, x, y, r = self.record
+        return flags.OVERFLOW[kind](w, x, y, r)
+
+    def af(self) -> int:
+        kind, w, x, y, r = self.record
+        return flags.ADJUST[kind](w, x, y, r)
+
+    def zf(self) -> int:
+        record = self.record
+        return flags.zero(record[0], record[1], record[4])
+
+    def sf(self) -> int:
+        record = self.record
+        return flags.sign(record[0], record[1], record[4])
+
+    def pf(self) -> int:
+        record = self.record
+        return flags.parity(record[0], record[1], record[4])
+
+    def arithmetic(self) -> int:
+        """The six arithmetic flags as bits of EFLAGS."""
+        record = self.record
+        if record[0] == flags.PACKED:
+            return record[4] & c.ARITHMETIC
+        return flags.pack(self.cf(), self.pf(), self.af(), self.zf(), self.sf(), self.of())
+
+    def eflags(self) -> int:
+        return (self.s[EFLAGS] & NOT_ARITHMETIC) | self.arithmetic()
+
+    def set_eflags(self, value: int) -> None:
+        self.s[EFLAGS] = value
+        self.record = (flags.PACKED, 32, 0, 0, value)
+        if value & SYSTEM_FLAGS_AWAKE or value & c.IF:
+            self.attention = True
+
+    # -- control ------------------------------------------------------------------------------------
+
+    def jump(self, target: int) -> None:
+        if target >= self.cs_end:
+            raise GeneralProtection(0)
+        self.next = target
+
+    def go(self, target: int) -> None:
+        self.next = target
+
+    def branch(self, taken: int, target: int) -> None:
+        if taken:
+            if target >= self.cs_end:
+                raise GeneralProtection(0)
+            self.next = target
+
+    def repeat(self) -> None:
+        self.next = self.here
+
+    def inhibit_interrupts(self) -> None:
+        self.s[SHADOW] = 2
+        self.attention = True
+
+    def halt(self) -> None:
+        self.s[HALTED] = 1
+        self.attention = True
+
+    def intercepts(self, vector: int, software: bool) -> None:
+        self.cpu.check_intercept(vector, software)
+
+    # -- the world ----------------------------------------------------------------------------------
+
+    def port_in(self, port: int, w: int) -> int:
+        return self.cpu.ports.read(port, w >> 3)
+
+    def port_out(self, port: int, value: int, w: int) -> None:
+        self.cpu.ports.write(port, value, w >> 3)
+
+    def cpuid(self, leaf: int, subleaf: int) -> tuple[int, int, int, int]:
+        return self.cpu.model.cpuid(leaf, subleaf)
+
+    def timestamp(self) -> tuple[int, int]:
+        now = self.cpu.timestamp()
+        return now & c.M32, (now >> 32) & c.M32
+
+    def read_msr(self, index: int) -> tuple[int, int]:
+        if index not in MSR_WORDS or not self.cpu.model.has_msr(index):
+            raise GeneralProtection(0)
+        return self.s[MSR_WORDS[index]], 0
+
+    def write_msr(self, index: int, low: int, high: int) -> None:
+        if index not in MSR_WORDS or not self.cpu.model.has_msr(index):
+            raise GeneralProtection(0)
+        self.s[MSR_WORDS[index]] = low
+
+    def not_modelled(self, what: str) -> None:
+        raise NotModelled(what)
+
+
+def weightless(insn: Insn) -> Insn:
+    """The same instruction, counting for nothing in virtual time."""
+    from dataclasses import replace
+
+    return replace(insn, weight=0)

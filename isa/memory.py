@@ -1,0 +1,135 @@
+"""Physical memory as a processor sees it, and the host's RAM behind it.
+
+`Ram` is one block of bytes, shared by every processor and device, with the decoded instructions of its
+pages: a store into bytes that were decoded throws those away, so self-modifying code works whoever
+stores. A `PhysicalMemory` maps page-frame numbers into that block: the identity for a real machine, a
+table of frames for a virtual one. What is not RAM reads as ones and ignores writes; devices with memory
+override `read` and `write`. Next: `mmu`, `engine/reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from isa.consts import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from isa.insn import Insn
+
+GRAIN = 4  # code is remembered in units of 16 bytes: data beside code stays cheap to store
+
+
+class CodePage:
+    """The decoded instructions of one page, by offset in the page (16-bit code: | 0x1000)."""
+
+    __slots__ = ("insns", "mask", "uncounted")
+
+    def __init__(self) -> None:
+        self.insns: dict[int, Insn] = {}
+        self.mask = 0  # bit n: bytes 16n..16n+15 hold decoded code
+        self.uncounted: frozenset[int] = frozenset()  # offsets whose instructions weigh nothing
+
+    def add(self, key: int, insn: Insn) -> None:
+        first = (key & 0xFFF) >> GRAIN
+        last = ((key & 0xFFF) + insn.length - 1) >> GRAIN
+        self.insns[key] = insn
+        self.mask |= 1 << first | 1 << last
+
+    def clear(self) -> None:
+        """Forget every decoded instruction."""
+        self.insns.clear()
+        self.mask = 0
+
+    def stored(self, offset: int, size: int) -> None:
+        """Bytes of the page changed: if they hold code, forget it."""
+        if (self.mask >> (offset >> GRAIN)) & 1 or (self.mask >> ((offset + size - 1) >> GRAIN)) & 1:
+            self.clear()
+
+
+class Ram:
+    """`size` bytes (whole pages) of host memory, and the code found in them."""
+
+    def __init__(self, size: int) -> None:
+        if size <= 0 or size % PAGE_SIZE:
+            raise ValueError(f"RAM of {size} bytes: whole pages of {PAGE_SIZE} bytes are needed")
+        self.size = size
+        self.data = bytearray(size)
+        self.code: dict[int, CodePage] = {}  # by byte offset of the page
+        self.on_new_code: list[Callable[[], None]] = []  # engines drop writable translations
+
+    def code_page(self, page: int) -> CodePage:
+        """The code page at byte offset `page`, made on first use."""
+        found = self.code.get(page)
+        if found is None:
+            found = self.code[page] = CodePage()
+            for notify in self.on_new_code:
+                notify()
+        return found
+
+    def write(self, at: int, data: bytes) -> None:
+        """Store from outside the processors (loaders, devices, monitors)."""
+        if at < 0 or at + len(data) > self.size:
+            raise ValueError(f"{len(data)} bytes at {at:#x} do not fit into RAM of {self.size:#x} bytes")
+        self.data[at : at + len(data)] = data
+        for page in range(at & ~(PAGE_SIZE - 1), at + len(data), PAGE_SIZE):
+            code = self.code.get(page)
+            if code is not None:
+                code.clear()
+
+    def read(self, at: int, size: int) -> bytes:
+        return bytes(self.data[at : at + size])
+
+    def write32(self, at: int, value: int) -> None:
+        """Store one word, little end first."""
+        self.write(at, value.to_bytes(4, "little"))
+
+    def read32(self, at: int) -> int:
+        return int.from_bytes(self.data[at : at + 4], "little")
+
+
+class PhysicalMemory:
+    """Physical addresses of a machine whose RAM is the whole block."""
+
+    def __init__(self, ram: Ram) -> None:
+        self.ram = ram
+
+    @property
+    def size(self) -> int:
+        """Bytes of RAM from physical address 0."""
+        return self.ram.size
+
+    def frame(self, number: int) -> int:
+        """Byte offset in the RAM block of physical page `number`, or -1 if no RAM is there."""
+        at = number * PAGE_SIZE
+        return at if at < self.ram.size else -1
+
+    def read(self, address: int, size: int) -> int:
+        """Read where no RAM is."""
+        return (1 << (8 * size)) - 1
+
+    def write(self, address: int, value: int, size: int) -> None:
+        """Write where no RAM is."""
+
+    def read_bytes(self, address: int, size: int) -> bytes:
+        """Bytes as a debugger sees them; ones where no RAM is."""
+        out = bytearray()
+        while len(out) < size:
+            at = (address + len(out)) & 0xFFFF_FFFF
+            take = min(size - len(out), PAGE_SIZE - at % PAGE_SIZE)
+            page = self.frame(at // PAGE_SIZE)
+            start = page + at % PAGE_SIZE
+            out += self.ram.data[start : start + take] if page >= 0 else b"\xff" * take
+        return bytes(out)
+
+    def write_bytes(self, address: int, data: bytes) -> None:
+        """Store bytes from a loader or monitor; ValueError where no RAM is."""
+        done = 0
+        while done < len(data):
+            at = address + done
+            take = min(len(data) - done, PAGE_SIZE - at % PAGE_SIZE)
+            page = self.frame(at // PAGE_SIZE)
+            if page < 0:
+                raise ValueError(f"no RAM at physical address {at:#x}")
+            self.ram.write(page + at % PAGE_SIZE, data[done : done + take])
+            done += take

@@ -1,0 +1,331 @@
+"""Transfers that may change the segment and the privilege level: far JMP CALL RET, IRET, INT, BOUND.
+
+Call gates and stack switches are here; task switches, and returns to virtual-8086 mode, are not modelled
+yet and say so. The push of an interrupt frame is in `deliver`. SDM 3A, 5.8 and 6.12; 2A/2B under each.
+"""
+
+from __future__ import annotations
+
+from capstone import x86_const as X
+
+from isa import ids
+from isa.consts import (
+    ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, ESP, M16, M32, MASK, NT, SEL_RPL, SS, TYPE_ACCESSED, TYPE_CALL_GATE16,
+    TYPE_CALL_GATE32, TYPE_LDT, VM,
+)  # fmt: skip
+from isa.deliver import SOFTWARE, interrupt, push_inner
+from isa.faults import BoundRange, GeneralProtection, SegmentNotPresent, StackFault
+from isa.insn import Insn, Kind
+from isa.language import Builder, Word
+from isa.ops.flagops import merge_eflags
+from isa.ops.stack import peek
+from isa.segment import (
+    attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
+    null_if_too_privileged, require_protected_mode, selector_error, set_accessed,
+)  # fmt: skip
+from isa.state import ATTR, CPL, SEL
+from isa.table import Sensitive, insn
+
+GATE_RULE = "gates and conforming segments are checked against the real CPL; the pushed CS shows it"
+RETURN_RULE = "checks and restores with the real CPL; IF and IOPL follow POPF's rule, silently"
+
+
+def far_pointer(b: Builder, i: Insn) -> tuple[Word, Word]:
+    """Selector and offset of a far JMP or CALL: immediate or in memory."""
+    if i.dst.kind == Kind.FAR:
+        return i.dst.n, i.dst.value
+    at = b.offset(i.dst)
+    target = b.load(i.dst.n, at, i.w)
+    selector = b.load(i.dst.n, (at + i.w // 8) & MASK[i.dst.aw], 16)
+    return b.zext(selector, 16, 32), b.zext(target, i.w, 32)
+
+
+def _words(b: Builder, selector: Word) -> tuple[Word, Word, Word]:
+    """Address and both words of a descriptor; #GP for null."""
+    if not selector & 0xFFFC:
+        raise GeneralProtection(0)
+    at = descriptor_address(b, selector)
+    return at, b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+
+
+def check_direct(b: Builder, selector: Word, low: Word, high: Word, target: Word) -> None:
+    """A code segment reached without a gate: same level, or conforming and not below (SDM 5.8.1)."""
+    attr, cpl = attr_of(high), b.s[CPL]
+    error = selector_error(selector)
+    if is_conforming(attr):
+        if dpl_of(attr) > cpl:
+            raise GeneralProtection(error)
+    elif ((selector & SEL_RPL) > cpl) or (dpl_of(attr) != cpl):
+        raise GeneralProtection(error)
+    if not attr & ATTR_P:
+        raise SegmentNotPresent(error)
+    if target > limit_of(low, high):
+        raise GeneralProtection(0)
+
+
+def _gate(b: Builder, selector: Word, high: Word) -> None:
+    """Checks of a call gate before its target is looked at (SDM 5.8.4)."""
+    kind = (high >> 8) & 0x1F
+    if kind == TYPE_CALL_GATE16:
+        b.not_modelled("a 16-bit call gate")
+    if kind != TYPE_CALL_GATE32:
+        if (kind != 0) and (kind != TYPE_LDT) and (kind < 12):
+            b.not_modelled("a task switch")
+        raise GeneralProtection(selector_error(selector))
+    dpl = (high >> 13) & 3
+    if (dpl < b.s[CPL]) or (dpl < (selector & SEL_RPL)):
+        raise GeneralProtection(selector_error(selector))
+    if not high & (ATTR_P << 8):
+        raise SegmentNotPresent(selector_error(selector))
+
+
+def _gate_target(b: Builder, low: Word, high: Word) -> tuple[Word, Word, Word, Word, Word]:
+    """Selector, offset, descriptor address and words of the code segment a gate leads to."""
+    selector = (low >> 16) & M16
+    target = (low & M16) | (high & 0xFFFF_0000)
+    at, code_low, code_high = _words(b, selector)
+    attr = attr_of(code_high)
+    if (not is_code(attr)) or (dpl_of(attr) > b.s[CPL]):
+        raise GeneralProtection(selector_error(selector))
+    if not attr & ATTR_P:
+        raise SegmentNotPresent(selector_error(selector))
+    if target > limit_of(code_low, code_high):
+        raise GeneralProtection(0)
+    return selector, target, at, code_low, code_high
+
+
+@insn(
+    "jmp far",
+    X.X86_INS_LJMP,
+    ids.JMP_FAR,
+    sdm="2A JMP",
+    sensitive=Sensitive.SILENT,
+    touches="CS, CPL",
+    rule=GATE_RULE,
+)
+def jmp_far(b: Builder, i: Insn) -> None:
+    """To a code segment or through a call gate; the level stays."""
+    require_protected_mode(b)
+    selector, target = far_pointer(b, i)
+    at, low, high = _words(b, selector)
+    if is_code(attr_of(high)):
+        check_direct(b, selector, low, high, target)
+        load_code(b, selector, at, low, high, b.s[CPL])
+        b.go(target)
+    else:
+        _gate(b, selector, high)
+        code, entry, code_at, code_low, code_high = _gate_target(b, low, high)
+        attr = attr_of(code_high)
+        if (not is_conforming(attr)) and (dpl_of(attr) != b.s[CPL]):
+            raise GeneralProtection(selector_error(code))
+        load_code(b, code, code_at, code_low, code_high, b.s[CPL])
+        b.go(entry)
+
+
+def _push_return(b: Builder, w: int) -> None:
+    """CS and EIP of the next instruction on the current stack."""
+    size = w // 4
+    mask = M32 if b.s[ATTR + SS] & ATTR_DB else M16
+    top = (b.s[ESP] - size) & mask
+    b.probe(SS, top, size)
+    b.store(SS, top, b.trunc(b.next, w), w)
+    b.store(SS, (top + size // 2) & mask, b.trunc(b.s[SEL + CS], w), w)
+    b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | top
+
+
+@insn(
+    "call far",
+    X.X86_INS_LCALL,
+    ids.CALL_FAR,
+    sdm="2A CALL",
+    sensitive=Sensitive.SILENT,
+    touches="CS, CPL, SS",
+    rule=GATE_RULE,
+)
+def call_far(b: Builder, i: Insn) -> None:
+    """To a code segment, or through a call gate to the same or an inner level."""
+    require_protected_mode(b)
+    selector, target = far_pointer(b, i)
+    at, low, high = _words(b, selector)
+    if is_code(attr_of(high)):
+        check_direct(b, selector, low, high, target)
+        _push_return(b, i.w)
+        load_code(b, selector, at, low, high, b.s[CPL])
+        b.go(target)
+    else:
+        _gate(b, selector, high)
+        code, entry, code_at, code_low, code_high = _gate_target(b, low, high)
+        attr = attr_of(code_high)
+        if is_conforming(attr) or (dpl_of(attr) == b.s[CPL]):
+            _push_return(b, 32)
+            load_code(b, code, code_at, code_low, code_high, b.s[CPL])
+        else:
+            if high & 0x1F:
+                b.not_modelled("a call gate that copies parameters")
+            push_inner(b, dpl_of(attr), 0, [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]])
+            load_code(b, code, code_at, code_low, code_high, dpl_of(attr))
+        b.go(entry)
+
+
+# -- returns --------------------------------------------------------------------------------------
+
+
+def _return_code(b: Builder, selector: Word, target: Word) -> tuple[Word, Word, Word]:
+    """Check the CS of a return: not inwards, and the level of its RPL (SDM 2B RET)."""
+    rpl = selector & SEL_RPL
+    at, low, high = _words(b, selector)
+    attr = attr_of(high)
+    error = selector_error(selector)
+    if (rpl < b.s[CPL]) or (not is_code(attr)):
+        raise GeneralProtection(error)
+    if is_conforming(attr):
+        if dpl_of(attr) > rpl:
+            raise GeneralProtection(error)
+    elif dpl_of(attr) != rpl:
+        raise GeneralProtection(error)
+    if not attr & ATTR_P:
+        raise SegmentNotPresent(error)
+    if target > limit_of(low, high):
+        raise GeneralProtection(0)
+    return at, low, high
+
+
+def _return_stack(b: Builder, selector: Word, rpl: Word) -> tuple[Word, Word, Word]:
+    """Check the SS of a return to an outer level."""
+    at, low, high = _words(b, selector)
+    attr = attr_of(high)
+    error = selector_error(selector)
+    if ((selector & SEL_RPL) != rpl) or (not is_writable_data(attr)) or (dpl_of(attr) != rpl):
+        raise GeneralProtection(error)
+    if not attr & ATTR_P:
+        raise StackFault(error)
+    return at, low, high
+
+
+def return_far(b: Builder, selector: Word, target: Word, w: int, frame: int, release: Word) -> None:
+    """Go back to selector:target. `frame` bytes lie on the stack below SS:ESP of an outer return;
+    `release` further bytes are dropped on both stacks."""
+    at, low, high = _return_code(b, selector, target)
+    rpl = selector & SEL_RPL
+    mask = M32 if b.s[ATTR + SS] & ATTR_DB else M16
+    if rpl != b.s[CPL]:
+        esp = b.zext(peek(b, frame + release, w), w, 32)
+        ss = b.zext(peek(b, frame + release + w // 8, w), w, 32) & M16
+        ss_at, ss_low, ss_high = _return_stack(b, ss, rpl)
+        load_code(b, selector, at, low, high, rpl)
+        set_accessed(b, ss_at, ss_high)
+        b.set_segment(
+            SS, ss, base_of(ss_low, ss_high), limit_of(ss_low, ss_high), attr_of(ss_high) | TYPE_ACCESSED
+        )
+        outer = M32 if ss_high & (ATTR_DB << 8) else M16
+        b.s[ESP] = (b.s[ESP] & (M32 ^ outer)) | ((esp + release) & outer)
+        for segment in CPL_SEGMENTS:
+            null_if_too_privileged(b, segment, rpl)
+    else:
+        load_code(b, selector, at, low, high, rpl)
+        b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | ((b.s[ESP] + frame + release) & mask)
+    b.go(target)
+
+
+@insn(
+    "retf",
+    X.X86_INS_RETF,
+    ids.RET_FAR,
+    sdm="2B RET",
+    sensitive=Sensitive.SILENT,
+    touches="CS, SS, CPL",
+    rule=RETURN_RULE,
+)
+def retf(b: Builder, i: Insn) -> None:
+    """Pops EIP and CS, to an outer level also ESP and SS; an immediate releases parameters."""
+    require_protected_mode(b)
+    size = i.w // 8
+    target = b.zext(peek(b, 0, i.w), i.w, 32)
+    selector = b.zext(peek(b, size, i.w), i.w, 32) & M16
+    release = i.operands[0].value if i.operands else 0
+    return_far(b, selector, target, i.w, 2 * size, release)
+
+
+@insn(
+    "iret",
+    X.X86_INS_IRET,
+    X.X86_INS_IRETD,
+    ids.IRET,
+    sdm="2A IRET",
+    sensitive=Sensitive.SILENT,
+    touches="CS, SS, CPL, IF, IOPL",
+    rule=RETURN_RULE,
+)
+def iret(b: Builder, i: Insn) -> None:
+    """Pops EIP, CS and EFLAGS, to an outer level also ESP and SS. IF and IOPL follow POPF's rule."""
+    require_protected_mode(b)
+    if b.eflags() & NT:
+        b.not_modelled("a return from a nested task (EFLAGS.NT)")
+    size = i.w // 8
+    target = b.zext(peek(b, 0, i.w), i.w, 32)
+    selector = b.zext(peek(b, size, i.w), i.w, 32) & M16
+    image = b.zext(peek(b, 2 * size, i.w), i.w, 32)
+    if (image & VM) and (b.s[CPL] == 0):
+        b.not_modelled("a return to virtual-8086 mode")
+    merged = merge_eflags(b, image, i.w)
+    return_far(b, selector, target, i.w, 3 * size, 0)
+    b.set_eflags(merged)
+
+
+# -- software interrupts --------------------------------------------------------------------------
+
+
+def software_interrupt(b: Builder, vector: int) -> None:
+    """INT n: through the IDT, its gate's DPL checked; the monitor's policy comes first."""
+    b.intercepts(vector, True)
+    interrupt(b, vector, None, b.next, SOFTWARE)
+
+
+@insn(
+    "int",
+    X.X86_INS_INT,
+    sdm="2A INT n",
+    sensitive=Sensitive.SILENT,
+    touches="CS, SS, CPL, IF",
+    rule="the gate's DPL is checked against the real CPL, and the real IDT is used",
+)
+def int_(b: Builder, i: Insn) -> None:
+    software_interrupt(b, i.dst.value)
+
+
+@insn(
+    "int3",
+    X.X86_INS_INT3,
+    sdm="2A INT3",
+    sensitive=Sensitive.SILENT,
+    touches="CS, SS, CPL, IF",
+    rule="as INT n",
+)
+def int3(b: Builder, i: Insn) -> None:
+    """The breakpoint of debuggers: vector 3."""
+    software_interrupt(b, 3)
+
+
+@insn(
+    "into",
+    X.X86_INS_INTO,
+    sdm="2A INTO",
+    sensitive=Sensitive.SILENT,
+    touches="CS, SS, CPL, IF",
+    rule="as INT n",
+)
+def into(b: Builder, i: Insn) -> None:
+    """Vector 4 if OF is set."""
+    if b.of():
+        software_interrupt(b, 4)
+
+
+@insn("bound", X.X86_INS_BOUND, sdm="2A BOUND")
+def bound(b: Builder, i: Insn) -> None:
+    """#BR if a signed index lies outside the two bounds in memory."""
+    index = b.read(i.dst)
+    at = b.offset(i.src)
+    low = b.load(i.src.n, at, i.w)
+    high = b.load(i.src.n, (at + i.w // 8) & MASK[i.src.aw], i.w)
+    if b.slt(index, low, i.w) or b.slt(high, index, i.w):
+        raise BoundRange()
