@@ -1,0 +1,422 @@
+"""From source to program: reads lines, understands statements, then encodes, lays out and writes.
+
+Here: `Assembler`, which holds everything that one run needs, and the shape of a statement:
+
+    label:  prefix mnemonic operand, operand      ; comment
+    name = expression          name equ expression          data  db 1, 2
+
+Each statement becomes items (`items.py`). When all lines are read every constant is known, so then
+the instructions are encoded, the layout found and the bytes written. A statement that cannot be
+understood is reported and the next one is tried, at each of these stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from isa.asm import macros
+from isa.asm.conditionals import Conditionals
+from isa.asm.diagnostics import AsmError, Diagnostic, Fatal, Problem, Reporter, did_you_mean
+from isa.asm.directives import (
+    DATA_WORDS,
+    DIRECTIVES,
+    looks_like_preprocessor,
+    preprocessor_hint,
+    unknown_directive,
+)
+from isa.asm.encode import prepare
+from isa.asm.expression import ExpressionParser, Node, NotYet, Num
+from isa.asm.items import Branch, Bytes, Instruction, Item, Repeat
+from isa.asm.lexer import Cursor, Token, tokenize
+from isa.asm.names import PREFIXES, REGISTERS
+from isa.asm.operands import parse_operands
+from isa.asm.program import LineTable, Program, SourceLine
+from isa.asm.reader import Reader, directive_of
+from isa.asm.relax import MAX_IMAGE, Layout
+from isa.asm.source import Library, Line, SourceFile
+from isa.asm.symbols import SymbolTable
+
+_SEGMENTS = frozenset(name for name, entry in REGISTERS.items() if entry.kind == "segment")
+
+
+class Assembler:
+    """One run over one program."""
+
+    def __init__(self, library: Library, defines: Mapping[str, int], origin: int) -> None:
+        self.library = library
+        self.origin = origin
+        self.symbols = SymbolTable(defines)
+        self.reporter = Reporter()
+        self.reader = Reader()
+        self.conditionals = Conditionals(self)
+        self.macros: dict[str, macros.Macro] = {}
+        self.macro_calls = 0
+        self.items: list[Item] = []
+        self.assertions: list[tuple[Node, str, Token]] = []
+        self.listed: list[tuple[Line, int]] = []
+        self._bytes = 0
+
+    # ---- stages
+
+    def run(self, file: SourceFile) -> Program:
+        """Everything, or an `AsmError`."""
+        try:
+            self._read(file)
+            self._check_names()
+            self._encode()
+            self._raise_errors()
+            layout = Layout(self.items, self.symbols, self.origin, self.reporter)
+            layout.settle()
+            image = layout.emit()
+            self._check_assertions(layout)
+            if not image and not self.reporter.errors:
+                column = 1
+                self.reporter.append(
+                    Diagnostic(file.path, 0, column, 0, "nothing to assemble: the source makes no bytes")
+                )
+        except Problem as problem:
+            self.reporter.add(problem)
+        self._raise_errors()
+        return self._program(layout, image)
+
+    def _raise_errors(self) -> None:
+        if self.reporter.errors:
+            raise AsmError(self.reporter.errors)
+
+    def _read(self, file: SourceFile) -> None:
+        """All lines, in order."""
+        reader, conditionals = self.reader, self.conditionals
+        reader.push(file.lines, 0, Line(file, 1, ""))
+        while reader.frames and not self.reporter.full:
+            frame = reader.frames[-1]
+            line = reader.next()
+            if line is None:
+                reader.frames.pop()
+                problem = conditionals.close_to(frame.conditionals)
+                if problem is not None:
+                    self.reporter.add(problem)
+                continue
+            self.listed.append((line, len(self.items)))
+            try:
+                if conditionals.skipping:
+                    conditionals.skip(line, directive_of(line.text))
+                else:
+                    self._line(line)
+            except Fatal:
+                raise
+            except Problem as problem:
+                self.reporter.add(problem, line)
+
+    def _check_names(self) -> None:
+        """Report every undefined name, wherever it stands."""
+        for constant in self.symbols.constants.values():
+            self._undefined([constant.node])
+        for condition, _, _ in self.assertions:
+            self._undefined([condition])
+        for item in self.items:
+            self._undefined(_expressions(item))
+
+    def _undefined(self, expressions: Sequence[Node]) -> None:
+        for expr in expressions:
+            if not isinstance(expr, Num):
+                for problem in self.symbols.undefined(expr):
+                    self.reporter.add(problem)
+
+    def _encode(self) -> None:
+        """Instructions become bytes and branches; every constant is known by now."""
+        symbols = self.symbols
+        for i, item in enumerate(self.items):
+            try:
+                if isinstance(item, Instruction):
+                    self.items[i] = prepare(item, symbols)
+                elif isinstance(item, Repeat):
+                    if isinstance(item.unit, Instruction):
+                        item.unit = prepare(item.unit, symbols)
+                    if isinstance(item.unit, Branch) and item.unit.short and item.unit.long:
+                        item.unit.grow()
+                        item.unit.short = b""
+            except Problem as problem:
+                self.reporter.add(problem, item.line)
+                if self.reporter.full:
+                    return
+
+    def _check_assertions(self, layout: Layout) -> None:
+        for condition, message, token in self.assertions:
+            try:
+                if not condition.value(layout):
+                    self.reporter.add(Problem(message, token))
+            except Problem as problem:
+                self.reporter.add(problem, token.line)
+
+    def _program(self, layout: Layout, image: bytes) -> Program:
+        symbols = {
+            name: layout.address[label.index] & 0xFFFFFFFF
+            for name, label in self.symbols.labels.items()
+            if "#" not in name
+        }
+        constants: dict[str, int] = {}
+        for name, constant in self.symbols.constants.items():
+            try:
+                constants[name] = constant.node.value(layout)
+            except Problem as problem:
+                self.reporter.add(problem, constant.line)
+        self._raise_errors()
+        entry = symbols.get("_start", symbols.get("start", self.origin))
+        lines: list[SourceLine] = []
+        for (line, first), (_, last) in zip(
+            self.listed, [*self.listed[1:], (None, len(self.items))], strict=True
+        ):
+            at = layout.address[first]
+            lines.append(SourceLine(line.path, line.number, line.text, at, layout.address[last] - at))
+        return Program(
+            self.origin, image, entry, symbols, constants, LineTable(lines), tuple(self.reporter.warnings)
+        )
+
+    # ---- what directives use
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that takes room has been read yet."""
+        return not self.items
+
+    def add(self, item: Item) -> None:
+        """Append an item; labels defined from now on lie behind it."""
+        self._bytes += item.size
+        if self._bytes > MAX_IMAGE:
+            raise Fatal(f"the image is larger than {MAX_IMAGE >> 20} MiB", line=item.line)
+        self.items.append(item)
+        self.symbols.index = len(self.items)
+
+    def add_repeat(self, token: Token, count: Node, unit: Item) -> None:
+        """Append `unit` repeated; a count that is known is checked at once."""
+        try:
+            known = count.value(self.symbols)
+        except NotYet:
+            known = None
+        if known is not None:
+            if known < 0:
+                raise Problem(f"the count is negative: {known}", count.token)
+            if known * max(1, unit.size) > MAX_IMAGE:
+                raise Problem(f"this is larger than the largest image, {MAX_IMAGE >> 20} MiB", token)
+            self._bytes += known * unit.size
+        self.add(Repeat(unit.line, token, count, unit))
+
+    def captured(self, cursor: Cursor) -> list[Item]:
+        """The items of the statement at the cursor, not added."""
+        mark = len(self.items)
+        self._statement(cursor)
+        items = self.items[mark:]
+        del self.items[mark:]
+        self.symbols.index = mark
+        return items
+
+    def collect(self, start: Line, openers: frozenset[str], closers: frozenset[str]) -> list[Line]:
+        """The body of a block, which is listed where it is written."""
+        body = self.reader.collect(start, openers, closers)
+        if start.expansion is None:
+            self.listed.extend((line, len(self.items)) for line in body)
+        return body
+
+    def expression(self, cursor: Cursor) -> Node:
+        """Parse an expression without registers."""
+        return ExpressionParser(cursor, self.symbols).parse()
+
+    def absolute(self, cursor: Cursor, what: str) -> int:
+        """Parse an expression whose value must be known here."""
+        if cursor.ended:
+            raise Problem(f"{what} is missing", cursor.tokens[max(0, cursor.pos - 1)])
+        return self.constant(self.expression(cursor), what)
+
+    def constant(self, expr: Node, what: str) -> int:
+        """The value of an expression that must be known here."""
+        try:
+            return expr.value(self.symbols)
+        except NotYet:
+            raise Problem(
+                f"{what} must be known here: constants defined above, but no labels",
+                expr.token,
+                hint="what depends on addresses can be checked with .assert",
+            ) from None
+
+    def include(self, name: str, line: Line) -> None:
+        """Read a file next."""
+        file = self.library.include(name, line)
+        self.reader.push(file.lines, len(self.conditionals.stack), line)
+
+    # ---- statements
+
+    def _line(self, line: Line) -> None:
+        text = line.text
+        if not text or text.isspace():
+            return
+        if text.lstrip()[:1] == "#":
+            word = looks_like_preprocessor(text)
+            if word is not None:
+                hint = "this assembler has no C preprocessor: .equ, .include, .ifdef"
+                self.reporter.add(Problem(f"`#{word}` is only a comment here", hint=hint), line, "warning")
+            return
+        cursor = Cursor(tokenize(line))
+        self._labels(cursor)
+        if not cursor.ended:
+            self._statement(cursor)
+
+    def _labels(self, cursor: Cursor) -> None:
+        while True:
+            token = cursor.here
+            following = cursor.peek()
+            if following.kind != "op" or following.text != ":" or token.kind not in ("name", "num"):
+                return
+            if token.kind == "num" and not token.text.isdigit():
+                raise Problem(f"`{token.text}` cannot be a label", token)
+            if token.text.lower() in _SEGMENTS:
+                return
+            cursor.pos += 2
+            self.symbols.define_label(token)
+
+    def _statement(self, cursor: Cursor) -> None:
+        token = cursor.next()
+        if token.kind != "name":
+            self._no_statement(cursor, token)
+            return
+        word = token.text.lower()
+        following = cursor.here
+        if following.kind == "op" and following.text == "=":
+            cursor.next()
+            self._constant(cursor, token)
+            return
+        if following.kind == "name":
+            second = following.text.lower()
+            if second == "equ":
+                cursor.next()
+                self._constant(cursor, token)
+                return
+            if second in DATA_WORDS and word not in DIRECTIVES and word not in PREFIXES:
+                # NASM lets a label before data stand without a colon.
+                self.symbols.define_label(token)
+                self._statement(cursor)
+                return
+        macro = self.macros.get(word)
+        if macro is not None:
+            macros.call(self, macro, cursor, token)
+            return
+        handler = DIRECTIVES.get(word)
+        if handler is not None:
+            handler(self, cursor, token)
+            return
+        if word[0] == ".":
+            raise unknown_directive(token)
+        self._instruction(cursor, token)
+
+    def _no_statement(self, cursor: Cursor, token: Token) -> None:
+        if token.text == "%" and cursor.here.kind == "name":
+            problem = preprocessor_hint(cursor.here.text)
+            raise problem.at(token)
+        if token.text == "[" and cursor.tokens[-2].text == "]" and cursor.here.kind == "name":
+            # NASM's [bits 32], [org 0x7c00]
+            inner = [*cursor.tokens[cursor.pos : -2], cursor.tokens[-1]]
+            if inner[0].text.lower() in DIRECTIVES:
+                self._statement(Cursor(inner))
+                return
+        raise Problem(f"expected an instruction, a directive or a label, but found `{token.text}`", token)
+
+    def _constant(self, cursor: Cursor, name: Token) -> None:
+        if cursor.ended:
+            raise Problem(f"`{name.text}` is given no value", name)
+        expr = self.expression(cursor)
+        cursor.finish()
+        self.symbols.define_constant(name, expr)
+
+    def _instruction(self, cursor: Cursor, token: Token) -> None:
+        prefixes: list[Token] = []
+        while True:
+            word = token.text.lower()
+            following = cursor.here
+            if word in PREFIXES or (word in _SEGMENTS and following.kind == "name"):
+                if following.kind != "name":
+                    raise Problem(f"`{token.text}` needs an instruction behind it on the same line", token)
+                if len(prefixes) >= 6:
+                    raise Problem("too many prefixes", token)
+                prefixes.append(token)
+                token = cursor.next()
+                continue
+            break
+        if cursor.at(":"):
+            raise Problem(f"`{token.text}` cannot be a label here", token)
+        operands = parse_operands(cursor, self.symbols)
+        self.add(Instruction(cursor.line, token, operands, tuple(prefixes)))
+
+
+def _expressions(item: Item) -> list[Node]:
+    """Every expression in an item, in the order of the source."""
+    if isinstance(item, Bytes):
+        return [fix.expr for fix in item.fixes]
+    if isinstance(item, Instruction):
+        found: list[Node] = []
+        for operand in item.operands:
+            if operand.selector is not None:
+                found.append(operand.selector)
+            found.append(operand.expr)
+        return found
+    if isinstance(item, Repeat):
+        return [item.count, *_expressions(item.unit)]
+    target = getattr(item, "target", None)
+    return [target] if target is not None else []
+
+
+def assemble(
+    source: Path | str,
+    *,
+    name: str = "<string>",
+    defines: Mapping[str, int] | None = None,
+    include_dirs: Sequence[Path] = (),
+    origin: int = 0x100000,
+) -> Program:
+    """Assemble a file (a `Path`) or source text (a `str`).
+
+    Raises `AsmError` with every mistake found, and `OSError` if the file cannot be read. Files named
+    in the source are looked for beside the file that names them and in `include_dirs`, nowhere else.
+    """
+    root = source.parent if isinstance(source, Path) else None
+    library = Library(root, include_dirs)
+    try:
+        file = library.read_main(source) if isinstance(source, Path) else SourceFile(name, source, None)
+    except Problem as problem:
+        path = str(source) if isinstance(source, Path) else name
+        reporter = Reporter()
+        reporter.add(problem)
+        found = reporter.errors[0]
+        place = found if found.line else Diagnostic(path, 1, 1, 1, found.message, found.hint)
+        raise AsmError([place]) from None
+    return Assembler(library, defines or {}, origin).run(file)
+
+
+def encode(text: str, address: int = 0) -> bytes:
+    """The bytes of a single instruction that will lie at `address`."""
+    try:
+        file = SourceFile("<instruction>", text, None)
+    except Problem as problem:
+        raise AsmError([Diagnostic("<instruction>", 1, 1, 1, problem.message, problem.hint)]) from None
+    asm = Assembler(Library(None, ()), {}, address)
+    line = file.lines[0] if file.lines else Line(file, 1, "")
+    try:
+        cursor = Cursor(tokenize(line))
+        token = cursor.next()
+        if len(file.lines) > 1 or token.kind != "name" or token.text.lower() in DIRECTIVES:
+            hint = did_you_mean(token.text.lower(), PREFIXES) if token.kind == "name" else None
+            raise Problem("a single instruction is expected here", line=line, hint=hint)
+        asm._instruction(cursor, token)
+        asm._check_names()
+    except Problem as problem:
+        asm.reporter.add(problem, line)
+    asm._raise_errors()
+    asm._encode()
+    asm._raise_errors()
+    layout = Layout(asm.items, asm.symbols, address, asm.reporter)
+    try:
+        layout.settle()
+        image = layout.emit()
+    except Problem as problem:
+        asm.reporter.add(problem, line)
+    asm._raise_errors()
+    return image
