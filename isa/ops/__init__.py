@@ -10,15 +10,19 @@ Importing this package fills `isa.table`. The families carry the SDM's names (vo
 
 from isa.ops import (  # noqa: F401
     arith,
+    bcd,
+    bits,
     farflow,
     flagops,
     flow,
     io,
     logic,
     move,
+    muldiv,
     segops,
     shift,
     stack,
+    string,
     system,
     unmodelled,
 )
