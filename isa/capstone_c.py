@@ -110,3 +110,8 @@ class RawDecoder:
     def name(self, number: int) -> str:
         """capstone's mnemonic of an id."""
         return str(self._engine.insn_name(number))
+
+    def text(self) -> str:
+        """capstone's text of the instruction decoded last."""
+        insn = _cs_insn.from_address(self._insn)
+        return f"{insn.mnemonic.decode()} {insn.op_str.decode()}".rstrip()

@@ -384,3 +384,10 @@ def _last_of_each(prefixes: bytes) -> bytes:
         kind = "segment" if byte in _SEGMENT_PREFIX else "repeat" if byte in (_REP, _REPNE) else str(byte)
         kept[kind] = byte
     return bytes(kept.values())
+
+
+def foreign_text(code: bytes, bits: int = 32) -> str:
+    """What capstone calls an instruction that has no row here."""
+    with _lock:
+        _raw[bits].decode(code)
+        return _raw[bits].text()
