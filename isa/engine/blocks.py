@@ -1,0 +1,178 @@
+"""A straight line of instructions as one native function.
+
+    i32 block(ptr state, ptr context)
+
+runs it and returns why it stopped (`builder.DONE`, `BUDGET`, …), with EIP, the registers and the flags
+record stored and the context's LEFT counted down by the instructions that are complete. Nothing is run
+if LEFT is less than the block's length, so a count is exact without a look at each instruction. A block
+whose last jump goes back to its head may stay inside: the budget is checked on that edge.
+
+    entry   read the state words that the code touches, the RAM's address and size, the budget
+    head    phis of the same, if the block can loop
+    …       the instructions; each doubtful case branches to a cold block that remembers the variables
+    exit    phis over all ways out, then the stores: one copy of them, however many exits there are
+
+The same function serves a longer region of several heads, and a handler of an instruction shape, which
+is a block of one instruction whose operands come from a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isa.consts import M32
+from isa.engine.builder import BUDGET, DONE, HEAD_RECORD, LEFT, RAM, RAM_SIZE, Exit, Native
+from isa.engine.frames import tracing
+from isa.engine.records import WORDS as RECORD_WORDS
+from isa.engine.ssa import LIKELY
+from isa.engine.trace import run
+from isa.engine.words import text
+from isa.insn import Insn
+from isa.state import EIP
+from isa.table import ROWS
+
+
+@dataclass(slots=True)
+class _Function:
+    """A function's text in the making."""
+
+    name: str
+    builder: Native
+    weight: int
+    back: Exit | None = None  # the edge to the head, if there is one
+    left: str = ""  # the budget on that edge
+
+
+def block_ir(name: str, instructions: Sequence[Insn], eip: int, *, loop: bool = True) -> str:
+    """IR of the function `name` for instructions that lie one after the other from `eip` on.
+
+    Only the last may jump. With `loop`, a jump of the last to the first stays in the function.
+    """
+    builder = Native()
+    token = tracing.set(builder)
+    try:
+        here = eip
+        for i in instructions:
+            builder.begin(i, here)
+            run(ROWS[i.row].define, builder, i)
+            builder.finish(i)
+            here = (here + i.length) & M32
+    finally:
+        tracing.reset(token)
+    function = _Function(name, builder, builder.done)
+    _end(function, eip, loop)
+    return _text(function)
+
+
+def _end(f: _Function, head: int, loop: bool) -> None:
+    """Leave after the last instruction, or go back to the head."""
+    b, code = f.builder, f.builder.code
+    if code.here.end is not None:
+        return
+    assert b.eip is not None
+    edge, taken, target = b.memo.get("branch", (None, None, None))
+    conditional = edge is not None and edge is b.eip
+    goal = target if conditional else b.eip
+    if not loop or f.weight == 0 or not isinstance(goal, int) or goal != head:
+        b.exit(code.here, DONE, b.eip, b.words, b.record)
+        return
+    if conditional:
+        origin, out = code.here, code.open()
+        b.exit(out, DONE, b.next, b.words, b.record)
+        back = code.open()
+        origin.end = f"br i1 {taken.text}, label %{back.label}, label %{out.label}"
+    f.left = code.value(f"sub i64 %left, {f.weight}", 64).text
+    enough = code.value(f"icmp sge i64 {f.left}, {f.weight}", 1)
+    edge_block, spent = code.here, code.open()
+    b.exit(spent, BUDGET, head, b.words, b.record)
+    f.back = b.exit(edge_block, DONE, head, b.words, b.record, "head")
+    edge_block.end = f"br i1 {enough.text}, label %head, label %{spent.label}{LIKELY}"
+
+
+def _text(f: _Function) -> str:
+    """The function, with its entry, head and exit around the code."""
+    b = f.builder
+    changed = sorted({n for way in b.exits for n in way.words})
+    b.touched.update(n for n in changed if n not in b.known)
+    initial = {n: text(b.initial(n)) for n in changed}
+    first = b.code.blocks[0].label
+    return "\n".join(
+        [
+            f"define i32 @{f.name}(ptr noalias nocapture %state, ptr noalias nocapture %context) nounwind {{",
+            *_entry(f),
+            *_head(f),
+            f"br label %{first}",
+            b.code.text(),
+            *_exit(f, changed, initial),
+            "}",
+            "",
+        ]
+    )
+
+
+def _entry(f: _Function) -> list[str]:
+    lines = ["entry:"]
+    for name, type_, n in (("ram", "ptr", RAM), ("ram_size", "i64", RAM_SIZE), ("left0", "i64", LEFT)):
+        lines += [
+            f"%{name}_at = getelementptr i64, ptr %context, i64 {n}",
+            f"%{name} = load {type_}, ptr %{name}_at",
+        ]
+    for name, n in _inputs(f):
+        at = f"%at{n}"
+        lines += [f"{at} = getelementptr i32, ptr %state, i64 {n}", f"{name}in = load i32, ptr {at}"]
+    lines += [
+        f"%enough = icmp sge i64 %left0, {f.weight}",
+        f"br i1 %enough, label %head, label %short{LIKELY}",
+        "short:",
+        f"ret i32 {BUDGET}",
+    ]
+    return lines
+
+
+def _inputs(f: _Function) -> list[tuple[str, int]]:
+    """What the code calls its inputs, and the words of the state they are."""
+    return [
+        *((f"%w{n}", n) for n in sorted(f.builder.touched)),
+        *zip(HEAD_RECORD, RECORD_WORDS, strict=True),
+    ]
+
+
+def _head(f: _Function) -> list[str]:
+    """The phis of the head; with one predecessor they only rename."""
+    b, back = f.builder, f.back
+    lines = ["head:"]
+    brought: dict[str, str] = {}
+    if back is not None:
+        brought = {name: text(x) for name, x in zip(HEAD_RECORD, back.record.words(), strict=True)}
+        brought |= {f"%w{n}": text(back.words.get(n, b.initial(n))) for n in sorted(b.touched)}
+    for name, _ in _inputs(f):
+        way = f", [ {brought[name]}, %{back.block.label} ]" if back is not None else ""
+        lines.append(f"{name} = phi i32 [ {name}in, %entry ]{way}")
+    way = f", [ {f.left}, %{back.block.label} ]" if back is not None else ""
+    lines.append(f"%left = phi i64 [ %left0, %entry ]{way}")
+    return lines
+
+
+def _exit(f: _Function, changed: Sequence[int], initial: dict[int, str]) -> list[str]:
+    """Phis over the exits, and the stores."""
+    b = f.builder
+    phis: dict[str, list[str]] = {}
+    for way in b.exits:
+        values = {"%reason": str(way.reason), "%eip": text(way.eip), "%done": str(way.done)}
+        for name, x in zip(HEAD_RECORD, way.record.words(), strict=True):
+            values[f"{name}out"] = text(x)
+        for n in changed:
+            values[f"%w{n}out"] = text(way.words[n]) if n in way.words else initial[n]
+        for name, value in values.items():
+            phis.setdefault(name, []).append(f"[ {value}, %{way.block.label} ]")
+    if not phis:
+        return []
+    widths = {"%done": 64}
+    lines = ["exit:", *(f"{name} = phi i{widths.get(name, 32)} {', '.join(p)}" for name, p in phis.items())]
+    stores = [(EIP, "%eip"), *((n, f"%w{n}out") for n in changed)]
+    stores += [(n, f"{name}out") for name, n in zip(HEAD_RECORD, RECORD_WORDS, strict=True)]
+    for n, value in stores:
+        lines += [f"%to{n} = getelementptr i32, ptr %state, i64 {n}", f"store i32 {value}, ptr %to{n}"]
+    lines += ["%left_now = sub i64 %left, %done", "store i64 %left_now, ptr %left0_at", "ret i32 %reason"]
+    return lines
