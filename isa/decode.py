@@ -102,6 +102,7 @@ _STRINGS = {
 }
 _XLAT = _id("XLATB")
 _OUT = _id("OUT")
+_NOP = _id("NOP")
 _ENTER = _id("ENTER")
 _BYTE_IMMEDIATE = _group("SHL SAL SHR SAR ROL ROR RCL RCR SHLD SHRD BT BTS BTR BTC INT IN OUT AAM AAD")
 _WORD_IMMEDIATE = _group("RET RETF ENTER")
@@ -132,6 +133,7 @@ _NAMES = {
     ids.POP_SEG: "pop",
 }
 
+_WITHOUT_REPEAT = bytes.maketrans(bytes([_REPNE, _REP]), bytes([0x3E, 0x3E]))
 # Tails that tell "too short" from "undefined": some ModR/M byte after an opcode is good, or none is.
 _PADDINGS = tuple(bytes([mod | reg << 3]) + bytes(14) for mod in (0x00, 0xC0) for reg in range(8))
 
@@ -160,7 +162,10 @@ def _decode(window: bytes, bits: int) -> Insn:
     known = _insns[bits]
     insn = known.get(raw)
     if insn is None:
-        insn = _Decoding(raw, bits).insn(number, raw_decoder.operands())
+        decoding = _Decoding(raw, bits)
+        if decoding.rep and decoding.w == 16 and decoding.opcode >= 0x0F00:
+            decoding.raw = raw = decoding.without_repeat(window, number, length, bits)
+        insn = decoding.insn(number, raw_decoder.operands())
         if len(known) >= _CACHE_LIMIT:
             known.clear()
         known[raw] = insn
@@ -204,6 +209,20 @@ class _Decoding:
         else:
             self.segment = _SEGMENT_PREFIX[byte]
 
+    def without_repeat(self, window: bytes, number: int, length: int, bits: int) -> bytes:
+        """Decode a two-byte opcode of 16 bits again without its F2 or F3; the bytes it has.
+
+        Where F2 and F3 mean nothing, capstone lets them take the place of 66. Where they make another
+        instruction, the first reading stands.
+        """
+        at = window.index(0x0F)
+        plain = window[:at].translate(_WITHOUT_REPEAT) + window[at:]
+        again, size = _raw[bits].decode(plain)
+        if again == number:
+            return window[:size]
+        _raw[bits].decode(window)
+        return window[:length]
+
     def insn(self, number: int, words: tuple[int, ...]) -> Insn:
         """The record, or the fault that the processor raises."""
         w, cc, name = self.w, 0, ""
@@ -220,6 +239,8 @@ class _Decoding:
                 w = operands[number == _OUT].w
         if number in _CONDITIONAL:
             cc, name = _CONDITIONAL[number]
+        if number not in BY_ID and self.opcode in _HINTS:
+            number, operands = _NOP, ()
         row = BY_ID.get(number)
         if row is None or (self.opcode >= 0x0F00 and number in _STRINGS):
             if number in _UNDEFINED:
@@ -373,8 +394,11 @@ def _refused(window: bytes, bits: int) -> Insn:
 
 def _hint(window: bytes, bits: int, at: int) -> Insn:
     """A reserved hint executes as the documented NOP of the same length (SDM 2B NOP, 0F 1F)."""
-    nop = _decode(window[:at] + b"\x1f" + window[at + 1 :], bits)
-    return replace(nop, raw=window[: nop.length])
+    plain = window[:at].translate(_WITHOUT_REPEAT) + b"\x1f" + window[at + 1 :]
+    if plain == window:
+        raise InvalidOpcode()
+    nop = _decode(plain, bits)
+    return replace(nop, raw=window[: nop.length], operands=())
 
 
 def _last_of_each(prefixes: bytes) -> bytes:
