@@ -1,0 +1,206 @@
+"""A machine: one guest, one set of PC devices, one mode that runs it.
+
+`Machine.run(budget)` takes a guest from its first instruction to its end and returns a `Result`;
+`advance(until)` goes only so far, for those who step. Virtual time is the number of guest instructions
+plus the time skipped while the guest waited in HLT; devices schedule by it, so a run is the same every
+time. What a technique executes in place of the guest's instructions is in the ledger, not in time.
+
+The loop is the whole idea: run the mode until the next thing a device has to do, let the devices do it,
+look why the mode came back. Next: `modes/base`, then `monitor/vm`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from vmm.clock import Clock
+from vmm.devices.pc import PcDevices
+from vmm.events import Diverged, Ledger
+from vmm.image import Image
+
+if TYPE_CHECKING:
+    from vmm.modes.base import Mode
+
+DEFAULT_MEMORY = 16 << 20
+DEFAULT_BUDGET = 50_000_000
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    TRIPLE_FAULT = "triple-fault"
+    UNHANDLED = "unhandled"
+    BUDGET = "budget"
+    UNSUPPORTED = "unsupported"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a mode cannot go on by itself. HALT is not an end: the guest waits for an interrupt."""
+
+    outcome: Outcome | None
+    text: str = ""
+    details: tuple[str, ...] = ()
+
+
+HALT = Stop(None, "halted")
+
+
+@dataclass(slots=True)
+class Result:
+    """A finished run. `text` says in words why it ended; `instructions` are the guest's own."""
+
+    guest: str
+    mode: str
+    outcome: Outcome
+    exit_code: int | None
+    console: str
+    instructions: int
+    text: str
+    details: tuple[str, ...] = ()
+    traps: dict[str, int] = field(default_factory=dict)
+    work: dict[str, int] = field(default_factory=dict)
+    divergences: list[Diverged] = field(default_factory=list)
+    idle: int = 0
+    promises_equivalence: bool = True
+
+
+class TimedPorts:
+    """The device bus with the clock brought up to date before each access."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.bus = machine.devices.bus
+
+    def read(self, port: int, size: int) -> int:
+        self.machine.bring_clock()
+        value = self.bus.read(port, size)
+        self.machine.look_at_devices()
+        return value
+
+    def write(self, port: int, value: int, size: int) -> None:
+        self.machine.bring_clock()
+        self.bus.write(port, value, size)
+        self.machine.look_at_devices()
+
+
+class Machine:
+    """A simulated PC that runs `image` under the mode named `mode`.
+
+    Raises KeyError for an unknown mode and ValueError if the image does not fit into `memory` bytes.
+    """
+
+    def __init__(self, image: Image, mode: str = "native", *, memory: int = DEFAULT_MEMORY) -> None:
+        from vmm.modes import MODES
+
+        self.image = image
+        self.memory = memory
+        self.ledger = Ledger()
+        self.clock = Clock()
+        self.devices = PcDevices(self.clock, on_exit=self._verdict)
+        self.ports = TimedPorts(self)
+        self.idle = 0
+        self.stop_requested = False
+        self.mode: Mode = MODES[mode](self)
+        self.devices.pic.on_change = self.mode.interrupt_line_changed
+        self.mode.start(image)
+
+    # -- time ---------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Virtual time in instructions: the guest's own, and those it could have run while it waited."""
+        return self.mode.count + self.idle
+
+    def bring_clock(self) -> None:
+        """Let the devices catch up with the guest."""
+        self.clock.advance(self.now)
+
+    def look_at_devices(self) -> None:
+        """A device was touched: it may want to be looked at earlier than planned."""
+        deadline = self.clock.deadline()
+        if deadline is not None:
+            self.mode.shorten(deadline - self.idle)
+
+    def request_stop(self) -> None:
+        """Make the run end at the next instruction (a signal handler may call this)."""
+        self.stop_requested = True
+        self.mode.request_stop()
+
+    def _verdict(self, value: int) -> None:
+        self.mode.request_stop()
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def advance(self, until: int) -> Stop | None:
+        """Run until the guest has completed `until` instructions. None: it got there; else why it ended."""
+        while True:
+            self.bring_clock()
+            ended = self._ended()
+            if ended is not None:
+                return ended
+            if self.mode.count >= until:
+                return None
+            deadline = self.clock.deadline()
+            limit = until if deadline is None else min(until, deadline - self.idle)
+            stop = self.mode.run(max(limit, self.mode.count))
+            if stop is HALT:
+                stop = self._wait()
+            if stop is not None:
+                return self._ended() or stop
+
+    def _wait(self) -> Stop | None:
+        """The guest halted: skip to the next device event. Without one it has halted for good."""
+        if self.devices.exit_code is not None or self.stop_requested:
+            return None
+        deadline = self.clock.deadline()
+        if deadline is None or not self.mode.interruptible:
+            where = self.image.location(self.mode.guest_eip)
+            return Stop(Outcome.SUCCESS, f"halted at {where} with nothing left to wake it")
+        self.idle += max(0, deadline - self.now)
+        self.mode.cpu.time_offset = self.mode.guest.time_offset = self.idle
+        return None
+
+    def _ended(self) -> Stop | None:
+        code = self.devices.exit_code
+        if code is not None:
+            if code == 0:
+                return Stop(Outcome.SUCCESS, "the guest reported success")
+            return Stop(Outcome.FAILURE, f"the guest reported failure {code}")
+        if self.stop_requested:
+            where = self.image.location(self.mode.guest_eip)
+            return Stop(Outcome.INTERRUPTED, f"interrupted at {where}")
+        return None
+
+    def run(self, budget: int = DEFAULT_BUDGET) -> Result:
+        """Run to the end, or for `budget` guest instructions."""
+        stop = self.advance(budget)
+        if stop is None:
+            where = self.image.location(self.mode.guest_eip)
+            stop = Stop(Outcome.BUDGET, f"{budget:,} instructions were not enough; the guest was at {where}")
+        return self.result(stop)
+
+    def result(self, stop: Stop) -> Result:
+        """The figures as they stand, with `stop` as the end."""
+        self.mode.settle()
+        return Result(
+            guest=self.image.name,
+            mode=self.mode.name,
+            outcome=stop.outcome or Outcome.SUCCESS,
+            exit_code=self.devices.exit_code,
+            console=self.devices.console.decode("latin-1"),
+            instructions=self.mode.count,
+            text=stop.text,
+            details=stop.details,
+            traps=dict(self.ledger.traps.most_common()),
+            work=dict(sorted(self.ledger.work.items())),
+            divergences=list(self.ledger.divergences.values()),
+            idle=self.idle,
+            promises_equivalence=self.mode.promises_equivalence,
+        )

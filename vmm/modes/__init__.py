@@ -1,0 +1,12 @@
+"""The modes: each technique of virtualization as one class; nothing outside this folder names one.
+
+`MODES` maps the names that users type to the classes, in the order in which they are compared.
+"""
+
+from vmm.modes.base import Mode
+from vmm.modes.full import Full
+from vmm.modes.native import Native
+
+MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full)}
+
+__all__ = ["MODES", "Mode"]

@@ -1,0 +1,221 @@
+"""What trap-and-emulate monitors share: a guest kernel in ring 1 over shadow page tables.
+
+The dispatcher: direct execution until something traps, then an answer. `full` and `naive` differ only in
+the processor they run on, `rewrite` in what it lets run. On every trap the guest's registers are brought
+into the virtual state, the answer is worked out there, and the virtual state, compressed, goes back into
+the real processor. Next: `full`, then `monitor/world`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isa import consts as c
+from isa.disasm import format_insn
+from isa.exits import ALL_VECTORS, Exit, Reason, TrapPolicy
+from isa.faults import DebugException, Fault, NotModelled, PageFault
+from isa.insn import Insn
+from isa.state import CPL, CR0, CR3, CR4, EFLAGS, EIP, HALTED, SHADOW
+from isa.table import ROWS
+from vmm.events import Emulated, Reflected, ShadowFilled, Trap
+from vmm.image import Image
+from vmm.machine import HALT, Stop
+from vmm.modes.base import Mode
+from vmm.monitor import cpu as interpreter
+from vmm.monitor import events
+from vmm.monitor.memory import ShadowTables
+from vmm.monitor.vm import Host, VirtualMachine
+from vmm.monitor.world import World
+
+if TYPE_CHECKING:
+    from vmm.machine import Machine
+
+PAGING_STATE = (CR0, CR3, CR4)
+EVERY_FAULT = (1 << 32) - 1
+
+
+def trap_kind(insn: Insn | None) -> str:
+    """What the statistics call a trapped instruction: its row's name, INT with its vector."""
+    if insn is None:
+        return "unknown"
+    name = ROWS[insn.row].name
+    return f"int {insn.dst.value:#x}" if name == "int" else name
+
+
+class Deprivileged(Mode):
+    """A monitor over a guest whose kernel runs in ring 1."""
+
+    policy = TrapPolicy(exceptions=EVERY_FAULT, software_interrupts=ALL_VECTORS)
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.host = Host(machine.memory, self.policy)
+        self.vm = VirtualMachine(self.host, machine)
+        self.cpu = self.host.cpu
+        self.guest = self.vm.cpu
+        self.shadow = ShadowTables(self.vm)
+        self.world = World(self.guest, self.cpu)
+
+    def start(self, image: Image) -> None:
+        self.vm.memory.write_bytes(image.origin, image.data)
+        self.guest.s[EIP] = image.entry
+        self.guest.sync()
+        self.world.enter()
+
+    def settle(self) -> None:
+        """Between `run` calls the virtual state is complete already."""
+
+    # -- the dispatcher ------------------------------------------------------------------------------
+
+    def run(self, until: int) -> Stop | None:
+        self.cpu.until = until
+        while self.cpu.count < self.cpu.until or self.guest.s[HALTED]:
+            stop = self._interrupts()
+            if stop is not None:
+                return stop
+            if self.guest.s[HALTED]:
+                return HALT
+            stop = self.step_world(self.cpu.until)
+            if stop is not None:
+                return stop
+            if self.cpu.stop_requested:
+                self.cpu.stop_requested = False
+                return None
+        return None
+
+    def step_world(self, until: int) -> Stop | None:
+        """Run the guest directly until `until` or a trap, and answer the trap."""
+        guest = self.guest
+        limit = self.cpu.count + 1 if events.waits_for_shadow(guest) else until
+        self.world.enter()
+        leave = self.cpu.run(limit)
+        self.cpu.until = until if limit < until else self.cpu.until
+        self.world.leave()
+        guest.count = self.cpu.count
+        if leave.reason in (Reason.UNTIL, Reason.STOP):
+            if leave.reason is Reason.STOP:
+                self.cpu.stop_requested = True
+            guest.s[SHADOW] = 0
+            return None
+        return self.answer(leave)
+
+    def answer(self, leave: Exit) -> Stop | None:
+        """What the monitor does about a trap."""
+        if leave.reason is Reason.INSTRUCTION:
+            return self.emulate(leave, "the trapping processor stops at every sensitive instruction")
+        if leave.reason is Reason.SOFTWARE_INTERRUPT:
+            return self.emulate(leave, "INT n belongs to the monitor's IDT")
+        if leave.reason is Reason.FAULT:
+            assert leave.fault is not None
+            if isinstance(leave.fault, PageFault):
+                return self.page_fault(leave, leave.fault)
+            if leave.vector in (c.VEC_GP, c.VEC_SS, c.VEC_NP, c.VEC_TS):
+                return self.protection_fault(leave, leave.fault)
+            self.trapped(leave.fault.name, leave.insn, "every fault comes to the monitor first")
+            return self.reflect(leave.fault)
+        return self.ending(leave)
+
+    def _interrupts(self) -> Stop | None:
+        """Inject a pending virtual interrupt if the guest could take it now."""
+        if events.deliverable(self.guest):
+            failed = events.inject(self.guest, self.ledger, self.count)
+            if failed is not None:
+                return self.ending(failed)
+        return None
+
+    # -- answers --------------------------------------------------------------------------------------
+
+    def trapped(self, kind: str, insn: Insn | None, why: str) -> None:
+        """Count a trap, and tell whoever listens."""
+        self.ledger.traps[kind] += 1
+        if self.ledger.listening:
+            text = format_insn(insn, self.guest.s[EIP]) if insn else ""
+            self.ledger.emit(Trap(self.count, self.guest_eip, kind, text, why))
+
+    def emulate(self, leave: Exit, why: str) -> Stop | None:
+        """Run the instruction at the guest's EIP on the virtual state; it trapped because of `why`."""
+        insn = leave.insn or self._peek_insn()
+        self.trapped(trap_kind(insn), insn, why)
+        return self.interpret()
+
+    def interpret(self) -> Stop | None:
+        """The instruction at the guest's EIP, on the virtual state, and what follows from it."""
+        guest = self.guest
+        paging = [guest.s[n] for n in PAGING_STATE]
+        eip, stepping = self.guest_eip, guest.s[EFLAGS] & c.TF
+        shadow = guest.s[SHADOW]
+        guest.count = self.count
+        try:
+            executed, fault, changes = interpreter.emulate(guest)
+        except NotModelled as missing:
+            return self.ending(Exit(Reason.NOT_MODELLED, what=missing.what, insn=self._peek_insn()))
+        if fault is not None:
+            return self.reflect(fault)
+        assert executed is not None
+        self.cpu.count = guest.count
+        if shadow and guest.s[SHADOW] == shadow:
+            guest.s[SHADOW] = 0
+        elif guest.s[SHADOW]:
+            guest.s[SHADOW] = 1
+        self.ledger.work["instructions emulated"] += 1
+        if self.ledger.listening:
+            text = format_insn(executed, self.guest.s[EIP])
+            self.ledger.emit(Emulated(self.count, eip, text, changes))
+        self.after_emulation(executed, paging)
+        if stepping and not ROWS[executed.row].name.startswith("int"):
+            return self.reflect(DebugException())
+        return None
+
+    def after_emulation(self, insn: Insn, paging: list[int]) -> None:
+        """Keep derived state in step with what an emulated instruction changed."""
+        if ROWS[insn.row].name == "invlpg" or ROWS[insn.row].name == "mov cr" or [self.guest.s[n] for n in PAGING_STATE] != paging:
+            self.shadow.flush()
+
+    def page_fault(self, leave: Exit, fault: PageFault) -> Stop | None:
+        """Hidden (the shadow lacks what the guest maps), true (the guest's), or no RAM behind it."""
+        write = 1 if (fault.error or 0) & c.PF_W else 0
+        try:
+            filled = self.shadow.fill(fault.address, write)
+        except PageFault as true_fault:
+            self.trapped("#PF true", leave.insn, "the guest's own tables forbid the access")
+            return self.reflect(true_fault)
+        except NotModelled as missing:
+            return self.ending(Exit(Reason.NOT_MODELLED, what=missing.what, insn=leave.insn))
+        if filled is None:
+            self.trapped("#PF device", leave.insn, "there is no RAM behind the address")
+            return self.interpret()
+        self.trapped("#PF hidden", leave.insn, "the shadow table has no entry for the page yet")
+        if self.ledger.listening:
+            gpa, hpa, writable = filled
+            self.ledger.emit(ShadowFilled(self.count, self.guest_eip, fault.address, gpa, hpa, writable))
+        return None
+
+    def protection_fault(self, leave: Exit, fault: Fault) -> Stop | None:
+        """#GP and its kin: a privileged instruction to emulate, or a fault of the guest's own.
+
+        Segments are truncated and compressed, so the real processor may refuse what bare hardware would
+        allow; the virtual processor decides, by executing the instruction.
+        """
+        insn = leave.insn
+        if insn is not None and insn.row in interpreter.WHITELIST:
+            self.trapped(trap_kind(insn), insn, f"{fault} in ring {self.cpu.s[CPL]}")
+        else:
+            self.trapped(fault.name, insn, "segments of the guest are truncated and in ring 1")
+        return self.interpret()
+
+    def reflect(self, fault: Fault) -> Stop | None:
+        """Give the guest its fault, through its own IDT, TSS and stacks."""
+        eip = self.guest_eip
+        failed = self.guest.deliver(fault)
+        self.ledger.work["faults reflected"] += 1
+        if failed is not None:
+            return self.ending(failed)
+        if self.ledger.listening:
+            self.ledger.emit(Reflected(self.count, eip, str(fault), self.guest.s[EIP]))
+        return None
+
+    def _peek_insn(self) -> Insn | None:
+        try:
+            return self.guest.engine.fetch(self.guest.s[EIP])
+        except (Fault, NotModelled):
+            return None

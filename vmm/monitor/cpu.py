@@ -1,0 +1,112 @@
+"""Emulation of sensitive instructions: their own definitions, run on the virtual state.
+
+What bare hardware would have done is what the virtual processor does: its state has the guest's CPL, IF,
+descriptor tables and control registers, its memory is the guest's. So there is no second POPF here, only
+a whitelist of what a monitor is willing to emulate and what each may change; after every emulation the
+rest of the state is compared, and a difference is our bug, not the guest's (Xen's
+`pv_emulate_privileged_op` works the same way).
+"""
+
+from __future__ import annotations
+
+from isa import consts as c
+from isa.cpu import Cpu
+from isa.faults import Fault
+from isa.insn import Insn
+from isa.state import (
+    ATTR,
+    BASE,
+    CPL,
+    CR0,
+    CR2,
+    CR3,
+    CR4,
+    DR,
+    EFLAGS,
+    EIP,
+    GDT_BASE,
+    GDT_LIMIT,
+    HALTED,
+    IDT_BASE,
+    IDT_LIMIT,
+    LIMIT,
+    NAMES,
+    SEL,
+    SHADOW,
+    SYSENTER_CS,
+    WORDS,
+)  # fmt: skip
+from isa.table import BY_NAME, ROWS
+
+REGISTERS = frozenset(range(8))
+ALWAYS = frozenset({EIP, EFLAGS})
+
+
+def _segments(*numbers: int) -> frozenset[int]:
+    return frozenset(base + n for n in numbers for base in (SEL, BASE, LIMIT, ATTR))
+
+
+DATA = _segments(c.ES, c.SS, c.DS, c.FS, c.GS)
+FAR = _segments(*range(6)) | {CPL, c.ESP, CR2}
+STRING = frozenset({c.ECX, c.ESI, c.EDI})
+
+# Row name -> state words that its emulation may change, besides EIP and EFLAGS.
+MAY_CHANGE: dict[str, frozenset[int]] = {
+    "pushf": frozenset({c.ESP}),
+    "popf": frozenset({c.ESP}),
+    "cli": frozenset(),
+    "sti": frozenset({SHADOW}),
+    "in": frozenset({c.EAX}),
+    "out": frozenset(),
+    "ins": STRING,
+    "outs": STRING,
+    "mov sreg": REGISTERS | DATA | {SHADOW},
+    "push sreg": frozenset({c.ESP}),
+    "pop sreg": DATA | {c.ESP, SHADOW},
+    **dict.fromkeys(("lds", "les", "lfs", "lgs", "lss"), REGISTERS | DATA),
+    **dict.fromkeys(("lar", "lsl", "arpl", "sldt", "str", "smsw"), REGISTERS),
+    **dict.fromkeys(("verr", "verw", "sgdt", "sidt"), frozenset[int]()),
+    "lgdt": frozenset({GDT_BASE, GDT_LIMIT}),
+    "lidt": frozenset({IDT_BASE, IDT_LIMIT}),
+    "lldt": _segments(c.LDTR),
+    "ltr": _segments(c.TR),
+    "mov cr": REGISTERS | {CR0, CR2, CR3, CR4},
+    "clts": frozenset({CR0}),
+    "lmsw": frozenset({CR0}),
+    **dict.fromkeys(("invlpg", "invd", "wbinvd"), frozenset[int]()),
+    "mov dr": REGISTERS | set(range(DR, DR + 8)),
+    "hlt": frozenset({HALTED}),
+    "cpuid": frozenset({c.EAX, c.EBX, c.ECX, c.EDX}),
+    "rdtsc": frozenset({c.EAX, c.EDX}),
+    "rdmsr": frozenset({c.EAX, c.EDX}),
+    "wrmsr": frozenset(range(SYSENTER_CS, SYSENTER_CS + 3)),
+    **dict.fromkeys(("jmp far", "call far", "retf", "iret", "int", "int3", "into"), FAR),
+}
+WHITELIST: dict[int, frozenset[int]] = {
+    BY_NAME[name].index: words | ALWAYS for name, words in MAY_CHANGE.items()
+}
+WORD_NAMES = {n: name for name, n in NAMES.items()}
+
+
+class MonitorBug(Exception):
+    """The monitor's own postcondition failed; the guest is not to blame."""
+
+
+def emulate(virtual: Cpu) -> tuple[Insn | None, Fault | None, tuple[tuple[str, int, int], ...]]:
+    """Execute the instruction at the virtual CS:EIP on the virtual state.
+
+    The bytes are fetched once, from the guest's memory, and are what is executed, whatever trapped.
+    Returns the instruction, the fault it ends in, and what changed as (name, before, after). Raises
+    `MonitorBug` if something changed that the whitelist does not allow, `NotModelled`.
+    """
+    before = virtual.s[:]
+    insn, fault = virtual.execute()
+    after = virtual.s
+    changes = [n for n in range(WORDS) if before[n] != after[n]]
+    if insn is not None and fault is None and insn.row in WHITELIST:
+        allowed = WHITELIST[insn.row]
+        wrong = [n for n in changes if n not in allowed]
+        if wrong:
+            names = ", ".join(WORD_NAMES.get(n, str(n)) for n in wrong)
+            raise MonitorBug(f"emulating {ROWS[insn.row].name} changed {names}")
+    return insn, fault, tuple((WORD_NAMES[n], before[n], after[n]) for n in changes if n in WORD_NAMES)

@@ -1,0 +1,92 @@
+"""The host and the virtual machines on it: frames, processors, the monitor's own corner.
+
+A `Host` has one real processor and RAM; it deals out frames (Popek and Goldberg's allocator). A
+`VirtualMachine` has guest-physical memory, scattered over host frames that need not be contiguous, and a
+virtual processor: a second `Cpu` whose state is what the guest believes, whose memory is the guest's and
+whose ports are the virtual devices. Emulating an instruction means letting that `Cpu` execute it.
+
+    linear space under a monitor                       host RAM
+    FFC0 0000  the monitor: shadow GDT, cache  ─┐      | monitor's frames | guest's frames, scattered |
+    0000 0000  the guest, up to FFBF FFFF      ─┴ segments of the guest end below the monitor
+
+gva, gpa, hpa: guest-virtual, guest-physical, host-physical addresses.
+"""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import TYPE_CHECKING
+
+from isa.consts import PAGE_SIZE
+from isa.cpu import Cpu
+from isa.exits import TrapPolicy
+from isa.memory import PhysicalMemory, Ram
+
+if TYPE_CHECKING:
+    from vmm.machine import Machine
+
+MONITOR_BASE = 0xFFC0_0000  # the top 4 MB, where VMware and Xen lived too (AA 3.5, EV)
+MONITOR_FRAMES = 1024  # what the monitor keeps for its tables and caches: 4 MB
+
+
+class OutOfFrames(Exception):
+    """The monitor's pool is used up; whoever asked throws something away and asks again."""
+
+
+class GuestMemory(PhysicalMemory):
+    """Guest-physical memory: a table from guest frame number to host frame."""
+
+    def __init__(self, ram: Ram, frames: list[int]) -> None:
+        super().__init__(ram)
+        self.frames = frames  # byte offsets of host frames
+
+    @property
+    def size(self) -> int:
+        return len(self.frames) * PAGE_SIZE
+
+    def frame(self, number: int) -> int:
+        return self.frames[number] if number < len(self.frames) else -1
+
+
+class Host:
+    """The real machine: RAM, one processor, and a pool of frames for the monitor."""
+
+    def __init__(self, guest_bytes: int, policy: TrapPolicy) -> None:
+        self.guest_frames = guest_bytes // PAGE_SIZE
+        self.ram = Ram((MONITOR_FRAMES + self.guest_frames) * PAGE_SIZE)
+        self.cpu = Cpu(PhysicalMemory(self.ram), policy=policy)
+        self.pool = [n * PAGE_SIZE for n in reversed(range(MONITOR_FRAMES))]
+
+    def allocate(self) -> int:
+        """A zeroed frame of the monitor's pool: its host-physical address. Raises `OutOfFrames`."""
+        if not self.pool:
+            raise OutOfFrames
+        frame = self.pool.pop()
+        self.ram.write(frame, bytes(PAGE_SIZE))
+        return frame
+
+    def free(self, frame: int) -> None:
+        """Give a frame back."""
+        self.pool.append(frame)
+
+    def scattered_frames(self) -> list[int]:
+        """Host frames for a guest, deliberately not in order: nothing may rely on contiguity."""
+        n = self.guest_frames
+        step = next(k for k in range(n * 5 // 8 | 1, 2 * n + 2) if gcd(k, n) == 1)
+        return [(MONITOR_FRAMES + i * step % n) * PAGE_SIZE for i in range(n)]
+
+
+class VirtualMachine:
+    """One guest on a host. `cpu` is the virtual processor; its state is the guest's truth."""
+
+    def __init__(self, host: Host, machine: Machine) -> None:
+        self.host = host
+        self.machine = machine
+        self.ledger = machine.ledger
+        self.memory = GuestMemory(host.ram, host.scattered_frames())
+        self.cpu = Cpu(self.memory, machine.ports, machine.devices.pic)
+
+    @property
+    def count(self) -> int:
+        """Guest instructions completed, directly or by emulation."""
+        return self.host.cpu.count

@@ -1,0 +1,113 @@
+"""The two worlds: virtual state into the real processor, and back. Ring compression happens here.
+
+The guest kernel believes in ring 0 and runs in ring 1; rings 1 to 3 stay. Its segments are loaded with
+DPL 0 turned into 1 and with limits that end below the monitor (segment truncation, AA 3.5). The real
+EFLAGS always has IF set and IOPL 0; the guest's IF and IOPL live in the virtual EFLAGS only.
+
+`enter` is cheap when no segment has changed since the last time. `leave` brings back what direct
+execution changes; `adopt_segments` also brings back segment registers that the guest loaded without a
+trap, which only happens where sensitive instructions do not trap.
+"""
+
+from __future__ import annotations
+
+from isa import consts as c
+from isa.cpu import Cpu
+from isa.segment import is_conforming
+from isa.state import ATTR, BASE, CPL, EFLAGS, EIP, LIMIT, SEL, SHADOW
+from vmm.monitor.vm import MONITOR_BASE
+
+# Flags that the guest's own instructions change directly; the rest of EFLAGS is virtual.
+DIRECT_FLAGS = c.ARITHMETIC | c.TF | c.DF | c.NT | c.RF | c.AC | c.ID
+VIRTUAL_FLAGS = ~DIRECT_FLAGS & c.M32
+SEGMENTS = range(c.ES, c.GS + 1)
+
+
+def compressed_level(level: int) -> int:
+    """The ring in which a guest's ring runs."""
+    return max(level, 1)
+
+
+def compressed_attr(attr: int) -> int:
+    """A segment's attributes with DPL 0 as 1; system and absent segments stay."""
+    if attr & c.ATTR_S and attr & c.ATTR_P and not attr & c.ATTR_DPL:
+        return attr | 1 << c.ATTR_DPL_SHIFT
+    return attr
+
+
+def expanded_attr(attr: int) -> int:
+    """The inverse: what the guest calls DPL 0 runs as 1."""
+    if attr & c.ATTR_S and attr & c.ATTR_DPL == 1 << c.ATTR_DPL_SHIFT:
+        return attr & ~c.ATTR_DPL
+    return attr
+
+
+def truncated_limit(base: int, limit: int, attr: int) -> int:
+    """The highest limit, up to `limit`, that keeps a segment out of the monitor's space.
+
+    An expand-down segment has its bytes above the limit; it is given the whole of what is below the
+    monitor only if it cannot reach it, else nothing (an access then traps and is emulated).
+    """
+    down = attr & (c.ATTR_S | c.TYPE_CODE | c.TYPE_EXPAND_DOWN) == c.ATTR_S | c.TYPE_EXPAND_DOWN
+    if down:
+        return (
+            limit if base < MONITOR_BASE and not attr & c.ATTR_DB and base + c.M16 < MONITOR_BASE else c.M32
+        )
+    room = MONITOR_BASE - 1 - base if base < MONITOR_BASE else 0
+    return min(limit, room)
+
+
+class World:
+    """The switch between a virtual processor and the real one it runs on."""
+
+    def __init__(self, virtual: Cpu, real: Cpu) -> None:
+        self.virtual = virtual
+        self.real = real
+        self._loaded = virtual.s[:0]
+
+    def forget(self) -> None:
+        """The real segments are no longer what `enter` last loaded."""
+        self._loaded = self.virtual.s[:0]
+
+    def enter(self) -> None:
+        """Load the virtual state, compressed, into the real processor."""
+        v, r = self.virtual.s, self.real.s
+        r[0 : EIP + 1] = v[0 : EIP + 1]
+        r[EFLAGS] = (v[EFLAGS] & DIRECT_FLAGS) | c.IF | c.FLAGS_ONE
+        r[SHADOW] = 0
+        wanted = v[CPL : ATTR + c.LDTR]
+        if wanted != self._loaded:
+            self._loaded = wanted
+            self._load_segments()
+        self.real.engine.set_eflags(r[EFLAGS])
+
+    def _load_segments(self) -> None:
+        v, engine = self.virtual.s, self.real.engine
+        level = compressed_level(v[CPL])
+        for n in SEGMENTS:
+            selector, attr = v[SEL + n], v[ATTR + n]
+            if n in (c.CS, c.SS):
+                selector = selector & ~c.SEL_RPL | level
+            if n == c.CS and is_conforming(attr):
+                attr = attr & ~c.ATTR_DPL
+            limit = truncated_limit(v[BASE + n], v[LIMIT + n], attr)
+            engine.set_segment(n, selector, v[BASE + n], limit, compressed_attr(attr))
+        engine.set_cpl(level)
+
+    def leave(self) -> None:
+        """Bring back what direct execution changed: registers, EIP, the direct flags."""
+        v, r = self.virtual.s, self.real.s
+        v[0 : EIP + 1] = r[0 : EIP + 1]
+        self.virtual.engine.set_eflags((v[EFLAGS] & VIRTUAL_FLAGS) | (r[EFLAGS] & DIRECT_FLAGS))
+
+    def adopt_segments(self) -> None:
+        """Bring back segment registers that direct execution loaded, and the level with them."""
+        v, r = self.virtual, self.real.s
+        for n in SEGMENTS:
+            selector = r[SEL + n]
+            if n in (c.CS, c.SS) and selector & c.SEL_RPL == 1:
+                selector &= ~c.SEL_RPL
+            if selector != v.s[SEL + n] or (r[ATTR + n] == 0) != (v.s[ATTR + n] == 0):
+                v.engine.set_segment(n, selector, r[BASE + n], r[LIMIT + n], expanded_attr(r[ATTR + n]))
+        v.engine.set_cpl(0 if r[CPL] == 1 else r[CPL])
+        self.forget()
