@@ -5,7 +5,7 @@ instruction. The dialect: Intel operands; directives as GAS or NASM spell them; 
 comments; `label` is an address and `[label]` what is stored there; decimal means decimal.
 
 Reading order: `assembler.py` (statements and stages), `lexer.py`, `expression.py`, `symbols.py`,
-`operands.py`, `encode.py` with `rawforms.py`, `engines.py` and `verify.py`, then `relax.py`. On the
+`operands.py`, `encoder.py` with `rawforms.py`, `engines.py` and `verify.py`, then `relax.py`. On the
 side: `directives.py`, `conditionals.py`, `macros.py`, `reader.py`, `source.py`; and `diagnostics.py`.
 
 Not here: AT&T operands, 16-bit code, object files.

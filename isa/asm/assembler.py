@@ -25,7 +25,7 @@ from isa.asm.directives import (
     preprocessor_hint,
     unknown_directive,
 )
-from isa.asm.encode import prepare
+from isa.asm.encoder import prepare
 from isa.asm.expression import ExpressionParser, Node, NotYet, Num
 from isa.asm.items import Branch, Bytes, Instruction, Item, Repeat
 from isa.asm.lexer import Cursor, Token, tokenize
@@ -77,6 +77,10 @@ class Assembler:
                 )
         except Problem as problem:
             self.reporter.add(problem)
+        except RecursionError:
+            self.reporter.add(
+                Problem("constants are defined one through another too deeply"), self.listed[-1][0]
+            )
         self._raise_errors()
         return self._program(layout, image)
 
@@ -233,6 +237,9 @@ class Assembler:
         try:
             return expr.value(self.symbols)
         except NotYet:
+            for problem in self.symbols.undefined(expr):
+                problem.message = f"{what} uses `{expr.token.text}`, which is not defined above"
+                raise problem from None
             raise Problem(
                 f"{what} must be known here: constants defined above, but no labels",
                 expr.token,

@@ -21,7 +21,7 @@ from isa.asm import macros
 from isa.asm.conditionals import PARTS, TESTS
 from isa.asm.diagnostics import Problem, did_you_mean
 from isa.asm.expression import Num
-from isa.asm.items import Align, Bytes, Fix, Org
+from isa.asm.items import Align, Bytes, Fix, Instruction, Org
 from isa.asm.lexer import Cursor, Token
 from isa.asm.names import words
 
@@ -163,8 +163,11 @@ def _times(asm: Assembler, cursor: Cursor, token: Token) -> None:
     count = asm.expression(cursor)
     if cursor.ended:
         raise Problem("`times` needs something to repeat", token, hint="as in times 8 db 0")
+    word = cursor.here.text.lower()
+    if word in asm.macros or DIRECTIVES.get(word, _TIMES_DATA[0]) not in _TIMES_DATA:
+        raise Problem(f"`times` cannot repeat `{cursor.here.text}`", cursor.here, hint="use .rept … .endr")
     items = asm.captured(cursor)
-    if len(items) != 1:
+    if len(items) != 1 or not isinstance(items[0], Bytes | Instruction):
         raise Problem("`times` repeats one piece of data or one instruction", token)
     asm.add_repeat(token, count, items[0])
 
@@ -341,13 +344,17 @@ _FOR_A_LINKER = words(
     """
 )
 
+_BYTE, _WORD, _LONG, _QUAD = (_data(width) for width in (1, 2, 4, 8))
+_ASCII, _ASCIZ = _text(b""), _text(b"\0")
+_TIMES_DATA = (_BYTE, _WORD, _LONG, _QUAD, _ASCII, _ASCIZ)
+
 DIRECTIVES: dict[str, Handler] = {
-    **dict.fromkeys((".byte", "db", ".db"), _data(1)),
-    **dict.fromkeys((".word", ".short", ".2byte", ".hword", ".value", "dw", ".dw"), _data(2)),
-    **dict.fromkeys((".long", ".int", ".4byte", "dd", ".dd", ".dword"), _data(4)),
-    **dict.fromkeys((".quad", ".8byte", "dq", ".dq", ".qword"), _data(8)),
-    ".ascii": _text(b""),
-    **dict.fromkeys((".asciz", ".string", ".string8"), _text(b"\0")),
+    **dict.fromkeys((".byte", "db", ".db"), _BYTE),
+    **dict.fromkeys((".word", ".short", ".2byte", ".hword", ".value", "dw", ".dw"), _WORD),
+    **dict.fromkeys((".long", ".int", ".4byte", "dd", ".dd", ".dword"), _LONG),
+    **dict.fromkeys((".quad", ".8byte", "dq", ".dq", ".qword"), _QUAD),
+    ".ascii": _ASCII,
+    **dict.fromkeys((".asciz", ".string", ".string8"), _ASCIZ),
     **dict.fromkeys((".float", ".single"), _real("<f")),
     ".double": _real("<d"),
     **dict.fromkeys((".space", ".skip", ".zero", "resb"), _room(1)),

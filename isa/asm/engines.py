@@ -9,7 +9,7 @@ it. Anything but bytes for exactly one instruction counts as a refusal.
 Why literals are always `0x…`: setting any option makes keystone read plain decimals as hexadecimal,
 https://github.com/keystone-engine/keystone/issues/436 and pull request 382; without an option the
 radix is uninitialised memory (pull request 608). `radix_canary` tells which one is live.
-Read next: `encode.py`.
+Read next: `encoder.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from isa.asm.names import ALIASES, SEGMENT_PREFIX
 
 _SAFE_TEXT = re.compile(r"[a-z][a-z0-9]{1,15}( [a-z0-9 ,+*()\[\]-]*)?$")
-_SAFE_LITERAL = re.compile(r"(?<![\w(*])\d+(?!x)")
 # Keystone dies of odd operands of string instructions and loops on prefixes; both are encoded here.
 _FORBIDDEN = frozenset(
     [
@@ -94,7 +93,7 @@ def mnemonics() -> frozenset[str]:
 
 
 def keystone_bytes(text: str) -> bytes | None:
-    """The bytes of one instruction written by `encode.py`, or `None` if keystone refuses it."""
+    """The bytes of one instruction written by `encoder.py`, or `None` if keystone refuses it."""
     if not _SAFE_TEXT.match(text) or text.split(" ", 1)[0] in _FORBIDDEN:
         return None
     engine = keystone()

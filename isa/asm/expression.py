@@ -21,7 +21,7 @@ from isa.asm.diagnostics import Problem
 from isa.asm.lexer import Cursor, Token
 from isa.asm.names import REGISTERS, RESERVED
 
-MAX_OPERATORS = 400
+MAX_OPERATORS = 200
 MAX_NESTING = 40
 LIMIT = 1 << 64
 

@@ -50,7 +50,7 @@ class Bytes(Item):
 
 
 class Instruction(Item):
-    """An instruction as parsed; `encode.py` makes it a `Bytes` or a `Branch`."""
+    """An instruction as parsed; `encoder.py` makes it a `Bytes` or a `Branch`."""
 
     __slots__ = ("mnemonic", "operands", "prefixes", "token")
 

@@ -4,7 +4,7 @@ Here: tables only. `REGISTERS` says of each register name what kind it is, how w
 an encoding. `ALIASES` maps every accepted spelling of a mnemonic to the one this assembler thinks in.
 
 Not here: what instructions exist (the encoder and its decoder know) or what they do.
-Read next: `operands.py`, `encode.py`.
+Read next: `operands.py`, `encoder.py`.
 """
 
 from __future__ import annotations

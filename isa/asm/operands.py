@@ -9,7 +9,7 @@ address, and only jumps change size.
 
 `label` is an address and `[label]` what is stored there; with `ptr` a bare address is memory too
 (`dword ptr label`), as other assemblers have it.
-Read next: `encode.py`.
+Read next: `encoder.py`.
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ class Reg(NamedTuple):
 
 
 class Imm(NamedTuple):
-    """A number. `size` is that of the word written before it, or 0."""
+    """A number. `size` is that of the word written before it, or 0; `open` says it is a stand-in."""
 
     value: int
     size: int = 0
+    open: bool = False
 
 
 class Mem(NamedTuple):
@@ -293,7 +294,8 @@ def resolve(operand: Parsed, ctx: Context, holes: list[Hole]) -> Resolved:
         if not 0 <= selector <= 0xFFFF:
             raise Problem(f"a selector has 16 bits; {selector:#x} does not fit", operand.token)
         return Far(selector, offset)
-    return Imm(_or_hole(operand.expr, STAND_IN_IMMEDIATE, ctx, holes), operand.size)
+    value = _or_hole(operand.expr, STAND_IN_IMMEDIATE, ctx, holes)
+    return Imm(value, operand.size, bool(holes) and holes[-1].expr is operand.expr)
 
 
 def _or_hole(expr: Node, stand_in: int, ctx: Context, holes: list[Hole]) -> int:

@@ -7,7 +7,7 @@ instructions), and those whose operands need a better answer than "invalid" when
 (`in`, `out`, `int`).
 
 The bytes are those of 32-bit code; a prefix 66 asks for the 16-bit form. Prefixes for segments and
-repetition are put in front by `encode.py`.
+repetition are put in front by `encoder.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from isa.asm.diagnostics import Problem
 from isa.asm.names import REGISTERS
-from isa.asm.operands import STAND_IN_IMMEDIATE, Far, Imm, Mem, Reg, Resolved
+from isa.asm.operands import Far, Imm, Mem, Reg, Resolved
 
 Operands = tuple[Resolved, ...]
 Form = Callable[[str, Operands], bytes | None]
@@ -30,11 +30,12 @@ class Misfit(Problem):
         self.operand = operand
 
 
-def fit(value: int, bits: int, operand: int, signed: bool = True, what: str = "this operand") -> bytes:
-    """`value` in `bits`, or a `Misfit` that names the range."""
+def fit(number: int | Imm, bits: int, operand: int, signed: bool = True, what: str = "this operand") -> bytes:
+    """A number in `bits`, or a `Misfit` that names the range. A stand-in fits anything."""
     low = -(1 << (bits - 1)) if signed else 0
     high = (1 << bits) - 1
-    if value == STAND_IN_IMMEDIATE:
+    value = number.value if isinstance(number, Imm) else number
+    if isinstance(number, Imm) and number.open:
         value &= high
     if not low <= value <= high:
         shown = str(value) if abs(value) < 1 << 16 else hex(value)
@@ -146,12 +147,12 @@ def _push(mnemonic: str, ops: Operands) -> bytes | None:
     if mnemonic == "pop" or not isinstance(op, Imm):
         return None
     if op.size == 16:
-        fit(op.value, 16, 0)
+        fit(op, 16, 0)
         short = -128 <= op.value <= 127
-        return b"\x66\x6a" + fit(op.value, 8, 0) if short else b"\x66\x68" + fit(op.value, 16, 0)
+        return b"\x66\x6a" + fit(op, 8, 0) if short else b"\x66\x68" + fit(op, 16, 0)
     if op.size not in (0, 8, 32):
         raise Misfit(f"`push` has no form of {op.size} bits", 0)
-    value = int.from_bytes(fit(op.value, 32, 0), "little")
+    value = int.from_bytes(fit(op, 32, 0), "little")
     value -= (value >> 31) << 32
     if -128 <= value <= 127:
         return b"\x6a" + fit(value, 8, 0)
@@ -215,7 +216,7 @@ def _interrupt(mnemonic: str, ops: Operands) -> bytes | None:
         return None
     if ops[0].value == 3:
         return b"\xcc"
-    return b"\xcd" + fit(ops[0].value, 8, 0, signed=False, what="the vector of `int`")
+    return b"\xcd" + fit(ops[0], 8, 0, signed=False, what="the vector of `int`")
 
 
 def _port(mnemonic: str, ops: Operands) -> bytes | None:
@@ -235,10 +236,10 @@ def _port(mnemonic: str, ops: Operands) -> bytes | None:
         raise Misfit(
             "a port is a number up to 255 or the register dx", at, f"as in: {_PORT_EXAMPLE[mnemonic]}"
         )
-    if not 0 <= port.value <= 255 and port.value != STAND_IN_IMMEDIATE:
+    if not port.open and not 0 <= port.value <= 255:
         hint = f"mov dx, {port.value:#x}; then {_PORT_EXAMPLE[mnemonic]}"
         raise Misfit(f"port {port.value:#x} does not fit in the instruction, which holds 0..255", at, hint)
-    return wide + bytes([opcode]) + fit(port.value, 8, at, signed=False)
+    return wide + bytes([opcode]) + fit(port, 8, at, signed=False)
 
 
 _PORT_EXAMPLE = {"in": "in al, dx", "out": "out dx, al"}
@@ -249,23 +250,21 @@ def _return(mnemonic: str, ops: Operands) -> bytes | None:
     if not ops:
         return bytes([opcode + 1])
     if len(ops) == 1 and isinstance(ops[0], Imm):
-        return bytes([opcode]) + fit(ops[0].value, 16, 0, signed=False)
+        return bytes([opcode]) + fit(ops[0], 16, 0, signed=False)
     return None
 
 
 def _enter(mnemonic: str, ops: Operands) -> bytes | None:
     if len(ops) != 2 or not isinstance(ops[0], Imm) or not isinstance(ops[1], Imm):
         return None
-    return b"\xc8" + fit(ops[0].value, 16, 0, signed=False) + fit(ops[1].value, 8, 1, signed=False)
+    return b"\xc8" + fit(ops[0], 16, 0, signed=False) + fit(ops[1], 8, 1, signed=False)
 
 
 def _ascii_adjust(mnemonic: str, ops: Operands) -> bytes | None:
     opcode = {"aam": b"\xd4", "aad": b"\xd5"}[mnemonic]
     if not ops:
         return opcode + b"\x0a"
-    return (
-        opcode + fit(ops[0].value, 8, 0, signed=False) if isinstance(ops[0], Imm) and len(ops) == 1 else None
-    )
+    return opcode + fit(ops[0], 8, 0, signed=False) if isinstance(ops[0], Imm) and len(ops) == 1 else None
 
 
 def _far(mnemonic: str, ops: Operands) -> bytes | None:
@@ -319,6 +318,13 @@ def _long_nop(mnemonic: str, ops: Operands) -> bytes | None:
     return (b"\x66" if bits == 16 else b"") + b"\x0f\x1f" + modrm(0, op)
 
 
+def _translate(mnemonic: str, ops: Operands) -> bytes | None:
+    """`xlatb`; its operand may be written but can only be [ebx]. Keystone would take any and warn."""
+    if ops and not (len(ops) == 1 and isinstance(ops[0], Mem) and ops[0][2:] == ("ebx", "", 1, 0)):
+        raise Misfit("the operand of `xlatb` can only be [ebx]", 0, "it may be left out")
+    return b"\xd7"
+
+
 def _fixed(code: str) -> Form:
     """A form without operands."""
     data = bytes.fromhex(code)
@@ -350,6 +356,7 @@ FORMS: dict[str, Form] = {
     "lsl": _register_and_rm(b"\x0f\x03", False, True),
     "ud1": _register_and_rm(b"\x0f\xb9", False),
     "nop": _long_nop,
+    "xlatb": _translate,
     **{
         name: _fixed(code)
         for name, code in {
@@ -371,7 +378,6 @@ FORMS: dict[str, Form] = {
             "vmsave": "0f01db",
             "invlpga": "0f01df",
             "fwait": "9b",
-            "xlatb": "d7",
             "salc": "d6",
         }.items()
     },

@@ -6,7 +6,7 @@ that depends on labels (`.org`, alignment, `times 510-($-$$)`) is measured anew 
 
 Then `emit` fills the holes in the bytes with the final values and says which do not fit.
 
-Not here: how instructions are encoded (`encode.py`).
+Not here: how instructions are encoded (`encoder.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from isa.asm.items import Align, Branch, Bytes, Fix, Item, Org, Repeat
 from isa.asm.symbols import SymbolTable
 
 MAX_IMAGE = 16 << 20
-MAX_ROUNDS = 200
+MAX_ROUNDS = 80
 _NOP = b"\x90"
 
 
@@ -54,22 +54,24 @@ class Layout:
     def settle(self) -> None:
         """Find sizes and addresses that agree with each other."""
         movable = [
-            i for i, item in enumerate(self.items) if isinstance(item, Branch) and item.short and item.long
+            (i, item)
+            for i, item in enumerate(self.items)
+            if isinstance(item, Branch) and item.short and item.long
         ]
         self._measure()
-        for _ in range(MAX_ROUNDS):
+        for turn in range(MAX_ROUNDS):
             moved = self._measure()
+            # A long chain of jumps that push each other out of reach is cut short: most reach anyway.
+            reach = 127 if turn < 20 else 100 if turn < 40 else 0
             grown = False
-            for i in movable:
-                item = self.items[i]
-                assert isinstance(item, Branch)
-                if item.is_short and not -128 <= self._distance(item, i) <= 127:
+            for i, item in movable:
+                if not -reach - 1 <= self._distance(item, i) <= reach:
                     item.grow()
                     grown = True
             if not grown and not moved:
                 return
             if grown:
-                movable = [i for i in movable if self.items[i].size == len(self.items[i].short) + 1]  # type: ignore[attr-defined]
+                movable = [(i, item) for i, item in movable if item.is_short]
         raise Fatal(
             "the addresses never settle: some room depends on a label that lies behind it",
             hint="look for .org, .space or times whose amount depends on a later label",

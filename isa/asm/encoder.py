@@ -59,6 +59,7 @@ _NEEDS_SIZE = _SAME_SIZE | _SHIFTS | _FLOATS | words("inc dec not neg mul div id
 _SIZE_OF_REGISTER = _SAME_SIZE | words(
     "imul bsf bsr bt bts btr btc shld shrd popcnt lzcnt tzcnt movbe movnti"
 )
+_RAW_WIDTH = {"ret": 16, "retf": 16, "enter": 16}
 _SELECTORS = words("mov lar lsl")
 _DEFAULT_SIZE = {"push": 32, "pop": 32, "call": 32, "jmp": 32, "cmpxchg8b": 64, "bt": 32, "bts": 32}
 _IGNORES_SIZE = words(
@@ -108,6 +109,9 @@ def _prepare(insn: Instruction, ctx: Context) -> Item:
         and operands[0].reach != "far"
     ):
         return _branch(insn, mnemonic, operands[0])
+    for operand in operands:
+        if operand.reach and (mnemonic not in ("jmp", "call") or operand.reach == "short"):
+            raise Problem(f"`{operand.reach}` belongs to a jump to a label", operand.token)
     mnemonic, operands = _far_spelling(mnemonic, operands)
     holes: list[Hole] = []
     resolved = tuple(resolve(operand, ctx, holes) for operand in operands)
@@ -197,8 +201,15 @@ def _build(mnemonic: str, operands: tuple[Resolved, ...], prefixes: Sequence[Tok
         front, code, instructions = b"\x9b" + front, code[1:], 2
     if prefixes and {p.text.lower() for p in prefixes} & {"data16", "o16", "addr16", "a16"}:
         operands = ()
-    check(front + code, mnemonic, operands, instructions)
-    return front + code
+    # The decoder reads ud1 without the operand byte that processors take with it.
+    whole = front + code
+    check(
+        whole[:2] if mnemonic == "ud1" else whole,
+        mnemonic,
+        operands if mnemonic != "ud1" else (),
+        instructions,
+    )
+    return whole
 
 
 def _general(mnemonic: str, operands: tuple[Resolved, ...]) -> tuple[str, tuple[Resolved, ...], bytes]:
@@ -212,13 +223,20 @@ def _general(mnemonic: str, operands: tuple[Resolved, ...]) -> tuple[str, tuple[
         return *_read_back(mnemonic, operands, raw), raw
     if mnemonic == "imul" and len(operands) == 2 and isinstance(operands[1], Imm):
         operands = (operands[0], *operands)
+    if any(isinstance(o, Far) for o in operands):
+        raise Problem(f"`{mnemonic}` does not take a far pointer")
     operands = _sized(mnemonic, operands)
     words = [o.text() if isinstance(o, Reg | Mem) else _literal(o) for o in operands]
     text = f"{mnemonic} {', '.join(words)}".strip()
     encoded = keystone_bytes(text)
     if encoded is None:
         kinds = ", ".join(_kind(o) for o in operands) or "no operands"
-        raise Problem(f"`{mnemonic}` does not take these operands: {kinds}")
+        hint = None
+        if mnemonic == "lea" and any(isinstance(o, Imm) for o in operands):
+            hint = "the address is written in brackets: lea eax, [label]"
+        elif any(isinstance(o, Imm) for o in operands[:1]):
+            hint = "[label] is what is stored at a label, label alone is its address"
+        raise Problem(f"`{mnemonic}` does not take these operands: {kinds}", hint=hint)
     return mnemonic, operands, encoded
 
 
@@ -228,10 +246,14 @@ def _read_back(
     """How the decoder shows a raw form: sizes are seen to already, and selectors count as 32 bits."""
     if code == b"\xcc":
         return "int3", ()
+    if mnemonic == "xlatb":
+        return mnemonic, ()
     shown: list[Resolved] = []
     for operand in operands:
         if isinstance(operand, Mem):
             operand = operand._replace(size=0)
+        elif isinstance(operand, Imm) and not operand.size:
+            operand = operand._replace(size=_RAW_WIDTH.get(mnemonic, 0) if operand is operands[0] else 0)
         elif (
             isinstance(operand, Reg)
             and operand.bits == 16
@@ -334,7 +356,7 @@ def _sized(mnemonic: str, operands: tuple[Resolved, ...]) -> tuple[Resolved, ...
 
 def _agree(mnemonic: str, operands: list[Resolved]) -> None:
     """Both operands have the same width."""
-    widths = [(o.bits if isinstance(o, Reg) else o.size, i) for i, o in enumerate(operands) if _has_width(o)]
+    widths = [(_width(o), i) for i, o in enumerate(operands) if _has_width(o)]
     if len(widths) >= 2 and widths[0][0] != widths[1][0]:
         (one, _), (two, i) = widths[0], widths[1]
         hint = "movzx or movsx widens a value" if mnemonic == "mov" and one > two else None
@@ -364,7 +386,9 @@ def _immediate(mnemonic: str, operand: Imm, i: int, first: Resolved | None) -> I
     if width > 32:
         width = 32
     what = f"`{first.name}`" if isinstance(first, Reg) and width == first.bits else "this operand"
-    data = fit(operand.value, width, i, signed, what)
+    data = fit(operand, width, i, signed, what)
+    if operand.size not in (0, 8, width):
+        raise Misfit(f"the operands of `{mnemonic}` differ in size: {width} and {operand.size} bits", i)
     if operand.size == 8 and width > 8 and not -128 <= operand.value <= 127:
         raise Misfit(f"{operand.value} does not fit a byte that is sign-extended: it holds -128..127", i)
     return Imm(int.from_bytes(data, "little"), width)
@@ -419,7 +443,8 @@ def _fix(code: bytes, hole: Hole, mnemonic: str, operands: tuple[Resolved, ...])
     if hole.stand_in == STAND_IN_SELECTOR:
         return Fix(len(code) - 2, 2, hole.expr)
     wide = hole.stand_in.to_bytes(4, "little")
-    at = code.rfind(wide)
+    # The displacement comes before the immediate; a literal may happen to look like a stand-in.
+    at = code.find(wide) if hole.stand_in == STAND_IN_DISPLACEMENT else code.rfind(wide)
     if at >= 0:
         return Fix(at, 4, hole.expr)
     if hole.stand_in == STAND_IN_IMMEDIATE:
