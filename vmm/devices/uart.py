@@ -59,6 +59,7 @@ class Uart:
         self.ports: tuple[range, ...] = (range(base, base + 8),)
         self.sink = sink
         self.ier = self.lcr = self.mcr = self.scr = self.fcr = 0
+        self.rbr = 0  # without FIFOs the register keeps its byte after it was read
         self.divisor = DIVISOR_9600
         self.msr = MSR_CONNECTED
         self.overrun = False
@@ -127,7 +128,8 @@ class Uart:
         if self.lcr & LCR_DLAB:
             return self.divisor & 0xFF
         self.listening = True
-        value = self._received.pop(0) if self._received else 0
+        fifos = self.fcr & FCR_ENABLE
+        value = self._received.pop(0) if self._received else 0 if fifos else self.rbr
         self._receive()
         self._watch()
         return value
@@ -233,7 +235,9 @@ class Uart:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._received and self.fcr & FCR_ENABLE:
+        if self._received and not self.fcr & FCR_ENABLE:
+            self.rbr = self._received[0]
+        elif self._received:
             self._timer = self._clock.at(self._clock.now + self._timeout(), self._time_out)
 
     def _timeout(self) -> int:
@@ -267,6 +271,6 @@ class Uart:
 
 
 _PLAIN = (
-    *("ier", "lcr", "mcr", "scr", "fcr", "divisor", "msr"),
+    *("ier", "lcr", "mcr", "scr", "fcr", "rbr", "divisor", "msr"),
     *("overrun", "thre_pending", "timed_out", "listening"),
 )

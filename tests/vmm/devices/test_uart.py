@@ -108,8 +108,11 @@ def test_a_guest_that_only_polls_lsr_is_listening():
     assert received == b"ab"
 
 
-def test_an_empty_receiver_reads_as_zero():
-    assert Line().reader().get(DATA) == 0
+def test_an_empty_fifo_reads_as_zero_and_an_empty_rbr_as_the_byte_it_held():
+    for fcr, again in ((0xC7, 0), (0x00, 0x61)):
+        line = Line().reader(fcr=fcr)
+        line.uart.feed(b"a")
+        assert (line.get(DATA), line.get(DATA)) == (0x61, again)
 
 
 def test_received_data_interrupts_at_the_trigger_level_and_not_below():
