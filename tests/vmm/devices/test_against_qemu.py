@@ -2,8 +2,8 @@
 
 QEMU's machine never starts, so its time stands still; the serial port's interrupt is what the PIC gets to
 see. Left out is where QEMU departs from the datasheets: an edge that stays requested after its line fell,
-FCR bits taken without bit 0, a transmitter interrupt from a FIFO reset, no changes of MSR in loopback, and
-an interrupt line that does not ask OUT2.
+a non-specific EOI that ends a level set aside by special mask mode, FCR bits taken without bit 0, a
+transmitter interrupt from a FIFO reset, no changes of MSR in loopback, a line that does not ask OUT2.
 """
 
 import random
@@ -67,7 +67,6 @@ def test_the_pic_answers_as_qemus_does():
                 [(0x20, rng.choice((0x20, 0xA0, 0x80, 0x00, 0x40, 0x64, 0xE4, *levels)))],
                 [(0x20, 0x0C), (0x20, None)],
                 [(0x20, rng.choice((0x0A, 0x0B))), (0x20, None)],
-                [(0x20, rng.choice((0x48, 0x68))), (0x20, None)],
                 [(0x21, rng.choice((0, 0, 0x10, rng.randrange(256)))), (0x21, None)],
                 [(0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, rng.choice((0x01, 0x03, 0x11)))],
             )
