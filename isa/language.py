@@ -6,16 +6,22 @@ after its `if`, `and`, `or`, `not`, conditional expressions and `raise` have bee
 (`engine/trace.py`). So a definition keeps these rules:
 
 * A word is an unsigned number below 2**w. After `+ - << ~ *` it may lie outside: mask it (`& c.M32`,
-  `& c.MASK[w]`) before it is compared, shifted right, divided, stored or passed on. Words of different
-  widths meet at the wider one; `b.zext` and `b.trunc` say so where it matters to compiled code. A
-  comparison gives a truth word, usable as 0 or 1.
+  `& c.MASK[w]`) before it is compared, shifted right, divided, stored, widened or passed on. Words of
+  different widths meet at the wider one; `b.zext` and `b.trunc` say so where it matters to compiled code.
+  A constant adapts to the word it meets; one that a decision on data chooses is a word itself, so a
+  negative one is masked there (`-4 & c.M32 if down else 4`). `//` and `%` take a positive constant.
+* A comparison gives a truth word, usable as 0 or 1; so do `and`, `or` and `not` on words, which therefore
+  serve for their truth only. Comparisons are not chained.
 * Signed things have names: `sext`, `sar`, `slt`, `smul`, `sdivmod`. Shift counts are below the width of
   what they shift: widen first (`b.zext(x, w, 64)`).
 * What may fault comes first: loads, stores and checks before the first change of a register, so that a
   fault leaves the state as it was. Several stores: `b.probe` all of them first. A read that will be
   written back is `b.modify`, which checks for writing.
-* No loops on data; REP runs one iteration at a time (`b.repeat`). Loops over constants are fine.
-* Branches on data assign locals on both sides or end (`return`, `raise`, `b.jump`).
+* No loops on data; REP runs one iteration at a time (`b.repeat`). Loops over constants are fine, with
+  `continue` and `break` where a constant decides.
+* A local that is read after a branch on data has a value of the same kind on all sides that go on; a side
+  may also end (`return`, `raise`). State words are named by constants: `b.s[n]` with n a word is none.
+* There is no `while`, `try`, `with`, nor a function within a definition; routines in `isa` may be called.
 
 What `i` holds (width, kinds of operands, condition, prefixes) is known when code is compiled: `if` on it
 costs nothing. This file is the whole vocabulary; SDM names are used for what they name there.

@@ -171,7 +171,8 @@ def _exit(f: _Function, changed: Sequence[int], initial: dict[int, str]) -> list
     widths = {"%done": 64}
     lines = ["exit:", *(f"{name} = phi i{widths.get(name, 32)} {', '.join(p)}" for name, p in phis.items())]
     stores = [(EIP, "%eip"), *((n, f"%w{n}out") for n in changed)]
-    stores += [(n, f"{name}out") for name, n in zip(HEAD_RECORD, RECORD_WORDS, strict=True)]
+    if any(way.record is not b.head_record for way in b.exits):
+        stores += [(n, f"{name}out") for name, n in zip(HEAD_RECORD, RECORD_WORDS, strict=True)]
     for n, value in stores:
         lines += [f"%to{n} = getelementptr i32, ptr %state, i64 {n}", f"store i32 {value}, ptr %to{n}"]
     lines += ["%left_now = sub i64 %left, %done", "store i64 %left_now, ptr %left0_at", "ret i32 %reason"]

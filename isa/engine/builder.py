@@ -20,11 +20,11 @@ from typing import Any
 
 from isa import flags
 from isa.consts import ARITHMETIC, ATTR_P, CS, M16, M32
-from isa.engine.intwords import IntWords
+from isa.engine.nativewords import NativeWords
 from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word, packed
 from isa.engine.ssa import Block, Code, Pick
 from isa.engine.words import TraceError, Value, Word, fit, mask, text, truth
-from isa.faults import DivideError, Fault, GeneralProtection, NotModelled, PageFault
+from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
 from isa.insn import Insn, Kind, Operand
 from isa.segment import is_readable, is_writable_data
 from isa.state import ATTR, BASE, CPL, CR_WORD, DR, EFLAGS, LIMIT, SEL, new_state
@@ -39,7 +39,6 @@ CONTEXT_WORDS = 8
 NO_ERROR = mask(64)
 
 HEAD_RECORD = ("%f0", "%f1", "%f2", "%f3")
-INTS = IntWords()
 
 _start = new_state()
 FLAT = {place + n: _start[place + n] for place in (BASE, LIMIT, ATTR) for n in range(6)}
@@ -86,7 +85,7 @@ class Words:
         self._builder.words[n] = fit(value, 32)
 
 
-class Native:
+class Native(NativeWords):
     """Compiles one instruction after another; `isa.language.Builder` documents the operations."""
 
     def __init__(self, known: Mapping[int, int] = MappingProxyType(FLAT)) -> None:
@@ -160,7 +159,7 @@ class Native:
     ) -> Exit:
         """End `block` by going to the exit (or the head) with these values."""
         self.code.here = block
-        wide = Record(*(fit(x, 32) for x in record.words()))
+        wide = record if record is self.head_record else Record(*(fit(x, 32) for x in record.words()))
         way = Exit(block, reason, fit(eip, 32), words, wide, self.done)
         block.end = f"br label %{end}"
         if end == "exit":
@@ -191,6 +190,17 @@ class Native:
         if isinstance(fault, PageFault):
             self._context_store(ADDRESS, fault.address)
         self.leave(FAULT + fault.vector)
+
+    def fault_if(self, wrong: Word, fault: Fault) -> None:
+        """`if wrong: raise fault`."""
+        wrong = truth(wrong)
+        if isinstance(wrong, Value):
+            cold = self.code.require(truth(wrong == 0))  # type: ignore[arg-type]
+            going_on, self.code.here = self.code.here, cold
+            self.fault(fault)
+            self.code.here = going_on
+        elif wrong:
+            self.fault(fault)
 
     def _context_store(self, n: int, value: Word) -> None:
         at = self.code.value(f"getelementptr i64, ptr %context, i64 {n}", 64)
@@ -291,88 +301,6 @@ class Native:
     def probe_system(self, linear: Word, size: int) -> None:
         self._pointer(linear, size)
 
-    # -- words ------------------------------------------------------------------------------------
-    def zext(self, x: Word, w: int, to: int) -> Word:
-        return fit(fit(x, w), to)
-
-    def trunc(self, x: Word, to: int) -> Word:
-        return x.fit(to) if isinstance(x, Value) else x & mask(to)
-
-    def sext(self, x: Word, w: int, to: int) -> Word:
-        x = fit(x, w)
-        if isinstance(x, Value):
-            return self.code.value(f"sext i{w} {x.text} to i{to}", to) if w < to else x
-        return INTS.sext(x, w, to)
-
-    def _both(self, op: str, x: Word, y: Word, w: int, result: int) -> Value:
-        return self.code.value(f"{op} i{w} {text(fit(x, w))}, {text(fit(y, w))}", result)
-
-    def sar(self, x: Word, n: Word, w: int) -> Word:
-        if isinstance(x, Value) or isinstance(n, Value):
-            n = n.fit(w) if isinstance(n, Value) else n
-            return self._both("ashr", x, n, w, w)
-        return INTS.sar(x, n, w)
-
-    def slt(self, x: Word, y: Word, w: int) -> Word:
-        if isinstance(x, Value) or isinstance(y, Value):
-            return self._both("icmp slt", x, y, w, 1)
-        return bool(INTS.slt(x, y, w))
-
-    def _halves(self, product: Word, w: int) -> tuple[Word, Word]:
-        return self.trunc(product, w), self.trunc(product >> w, w)
-
-    def umul(self, x: Word, y: Word, w: int) -> tuple[Word, Word]:
-        if isinstance(x, Value) or isinstance(y, Value):
-            return self._halves(self.zext(x, w, 2 * w) * self.zext(y, w, 2 * w), w)
-        return INTS.umul(x, y, w)
-
-    def smul(self, x: Word, y: Word, w: int) -> tuple[Word, Word]:
-        if isinstance(x, Value) or isinstance(y, Value):
-            return self._halves(self.sext(x, w, 2 * w) * self.sext(y, w, 2 * w), w)
-        return INTS.smul(x, y, w)
-
-    def _fault_if(self, wrong: Word, fault: Fault) -> None:
-        """`if wrong: raise fault`."""
-        wrong = truth(wrong)
-        if isinstance(wrong, Value):
-            cold = self.code.require(truth(wrong == 0))  # type: ignore[arg-type]
-            going_on, self.code.here = self.code.here, cold
-            self.fault(fault)
-            self.code.here = going_on
-        elif wrong:
-            self.fault(fault)
-
-    def udivmod(self, high: Word, low: Word, y: Word, w: int) -> tuple[Word, Word]:
-        high, low, y = fit(high, w), fit(low, w), fit(y, w)
-        self._fault_if(high >= y, DivideError())
-        wide = text((self.zext(high, w, 2 * w) << w) | self.zext(low, w, 2 * w))
-        divisor = text(self.zext(y, w, 2 * w))
-        quotient = self.code.value(f"udiv i{2 * w} {wide}, {divisor}", 2 * w, pure=False)
-        remainder = self.code.value(f"urem i{2 * w} {wide}, {divisor}", 2 * w, pure=False)
-        return quotient.fit(w), remainder.fit(w)
-
-    def sdivmod(self, high: Word, low: Word, y: Word, w: int) -> tuple[Word, Word]:
-        high, low, y = fit(high, w), fit(low, w), fit(y, w)
-        least = (high == 1 << (w - 1)) & (low == 0)  # by -1, it would overflow the host's division too
-        self._fault_if((y == 0) | (least & (y == mask(w))), DivideError())
-        wide = text((self.zext(high, w, 2 * w) << w) | self.zext(low, w, 2 * w))
-        divisor = text(self.sext(y, w, 2 * w))
-        quotient = self.code.value(f"sdiv i{2 * w} {wide}, {divisor}", 2 * w, pure=False)
-        remainder = self.code.value(f"srem i{2 * w} {wide}, {divisor}", 2 * w, pure=False)
-        narrow = quotient.fit(w)
-        self._fault_if(self.sext(narrow, w, 2 * w) != quotient, DivideError())
-        return narrow, remainder.fit(w)
-
-    def ctz(self, x: Word, w: int) -> Word:
-        if isinstance(x, Value):
-            return self.code.value(f"call i{w} @llvm.cttz.i{w}(i{w} {x.fit(w).text}, i1 true)", w)
-        return INTS.ctz(x, w)
-
-    def clz(self, x: Word, w: int) -> Word:
-        if isinstance(x, Value):
-            return self.code.value(f"call i{w} @llvm.ctlz.i{w}(i{w} {x.fit(w).text}, i1 true)", w)
-        return INTS.clz(x, w)
-
     # -- flags ------------------------------------------------------------------------------------
     def set_flags(self, kind: int, w: int, x: Word, y: Word, r: Word) -> None:
         if kind in TAKES_OPERANDS:
@@ -452,13 +380,13 @@ class Native:
 
     def jump(self, target: Word) -> None:
         if self.known.get(LIMIT + CS) != M32:
-            self._fault_if(target > self.s[LIMIT + CS], GeneralProtection(0))
+            self.fault_if(target > self.s[LIMIT + CS], GeneralProtection(0))
         self.go(target)
 
     def branch(self, taken: Word, target: Word) -> None:
         taken = truth(taken)
         if self.known.get(LIMIT + CS) != M32:
-            self._fault_if(taken & (target > self.s[LIMIT + CS]), GeneralProtection(0))
+            self.fault_if(taken & (target > self.s[LIMIT + CS]), GeneralProtection(0))
         if not isinstance(taken, Value):
             self.eip = fit(target, 32) if taken else self.next
             return
