@@ -39,7 +39,7 @@ def disassemble(codes: list[bytes], bits: int, folder: Path) -> list[tuple[int, 
     for line in listing.splitlines():
         if match := LINE.match(line):
             found[int(match[1], 16)] = (len(match[2].split()), *_parts(match[3] or ""))
-    return [found[n * SLOT] for n in range(len(codes))]
+    return [found.get(n * SLOT, (0, "(bad)", [])) for n in range(len(codes))]
 
 
 def _parts(text: str) -> tuple[str, list[str]]:
