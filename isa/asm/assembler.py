@@ -21,15 +21,15 @@ from isa.asm.diagnostics import AsmError, Diagnostic, Fatal, Problem, Reporter, 
 from isa.asm.directives import (
     DATA_WORDS,
     DIRECTIVES,
-    looks_like_preprocessor,
+    is_c_preprocessor,
     preprocessor_hint,
     unknown_directive,
 )
-from isa.asm.encoder import prepare
+from isa.asm.encoder import all_mnemonics, prepare
 from isa.asm.expression import ExpressionParser, Node, NotYet, Num
 from isa.asm.items import Branch, Bytes, Instruction, Item, Repeat
 from isa.asm.lexer import Cursor, Token, tokenize
-from isa.asm.names import PREFIXES, REGISTERS
+from isa.asm.names import COMMON_MNEMONICS, PREFIXES, REGISTERS
 from isa.asm.operands import parse_operands
 from isa.asm.program import LineTable, Program, SourceLine
 from isa.asm.reader import Reader, directive_of
@@ -56,6 +56,7 @@ class Assembler:
         self.assertions: list[tuple[Node, str, Token]] = []
         self.listed: list[tuple[Line, int]] = []
         self._bytes = 0
+        self._bad: set[int] = set()
 
     # ---- stages
 
@@ -70,10 +71,10 @@ class Assembler:
             layout.settle()
             image = layout.emit()
             self._check_assertions(layout)
+            constants = self._constants(layout)
             if not image and not self.reporter.errors:
-                column = 1
                 self.reporter.append(
-                    Diagnostic(file.path, 0, column, 0, "nothing to assemble: the source makes no bytes")
+                    Diagnostic(file.path, 1, 1, 1, "nothing to assemble: the source makes no bytes")
                 )
         except Problem as problem:
             self.reporter.add(problem)
@@ -82,7 +83,7 @@ class Assembler:
                 Problem("constants are defined one through another too deeply"), self.listed[-1][0]
             )
         self._raise_errors()
-        return self._program(layout, image)
+        return self._program(layout, image, constants)
 
     def _raise_errors(self) -> None:
         if self.reporter.errors:
@@ -118,19 +119,25 @@ class Assembler:
             self._undefined([constant.node])
         for condition, _, _ in self.assertions:
             self._undefined([condition])
-        for item in self.items:
-            self._undefined(_expressions(item))
+        for i, item in enumerate(self.items):
+            if self._undefined(_expressions(item)):
+                self._bad.add(i)
 
-    def _undefined(self, expressions: Sequence[Node]) -> None:
+    def _undefined(self, expressions: Sequence[Node]) -> bool:
+        found = False
         for expr in expressions:
             if not isinstance(expr, Num):
                 for problem in self.symbols.undefined(expr):
                     self.reporter.add(problem)
+                    found = True
+        return found
 
     def _encode(self) -> None:
         """Instructions become bytes and branches; every constant is known by now."""
         symbols = self.symbols
         for i, item in enumerate(self.items):
+            if i in self._bad:
+                continue
             try:
                 if isinstance(item, Instruction):
                     self.items[i] = prepare(item, symbols)
@@ -153,19 +160,21 @@ class Assembler:
             except Problem as problem:
                 self.reporter.add(problem, token.line)
 
-    def _program(self, layout: Layout, image: bytes) -> Program:
-        symbols = {
-            name: layout.address[label.index] & 0xFFFFFFFF
-            for name, label in self.symbols.labels.items()
-            if "#" not in name
-        }
+    def _constants(self, layout: Layout) -> dict[str, int]:
         constants: dict[str, int] = {}
         for name, constant in self.symbols.constants.items():
             try:
                 constants[name] = constant.node.value(layout)
             except Problem as problem:
                 self.reporter.add(problem, constant.line)
-        self._raise_errors()
+        return constants
+
+    def _program(self, layout: Layout, image: bytes, constants: dict[str, int]) -> Program:
+        symbols = {
+            name: layout.address[label.index] & 0xFFFFFFFF
+            for name, label in self.symbols.labels.items()
+            if "#" not in name
+        }
         entry = symbols.get("_start", symbols.get("start", self.origin))
         lines: list[SourceLine] = []
         for (line, first), (_, last) in zip(
@@ -258,10 +267,9 @@ class Assembler:
         if not text or text.isspace():
             return
         if text.lstrip()[:1] == "#":
-            word = looks_like_preprocessor(text)
-            if word is not None:
-                hint = "this assembler has no C preprocessor: .equ, .include, .ifdef"
-                self.reporter.add(Problem(f"`#{word}` is only a comment here", hint=hint), line, "warning")
+            if is_c_preprocessor(text):
+                hint = "this assembler has no C preprocessor: use .equ, .include and .ifdef"
+                raise Problem("a line that starts with # is a comment", line=line, hint=hint)
             return
         cursor = Cursor(tokenize(line))
         self._labels(cursor)
@@ -348,6 +356,9 @@ class Assembler:
                 token = cursor.next()
                 continue
             break
+        if cursor.here.text.lower() in COMMON_MNEMONICS and token.text.lower() not in all_mnemonics():
+            hint = f"if `{token.text}` is a label, write `{token.text}:`"
+            raise Problem(f"unknown instruction `{token.text}`", token, hint=hint)
         if cursor.at(":"):
             raise Problem(f"`{token.text}` cannot be a label here", token)
         operands = parse_operands(cursor, self.symbols)

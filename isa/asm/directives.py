@@ -207,7 +207,7 @@ def _org(asm: Assembler, cursor: Cursor, token: Token) -> None:
     if asm.is_empty:
         value = asm.constant(target, "the first .org")
         if not 0 <= value <= 0xFFFFFFFF:
-            raise Problem(f"{value:#x} is no address of 32 bits", at)
+            raise Problem(f"{value} is no address of 32 bits", at)
         asm.origin = value
     else:
         asm.add(Org(cursor.line, at, target, fill))
@@ -414,7 +414,7 @@ _PREPROCESSOR = {
     "error": 'write .error "text"',
     "undef": "a constant cannot be undefined; .set gives it another value",
 }
-_NOTED = re.compile(r"#(define|include|ifdef|ifndef|if|endif|undef)\b")
+_NOTED = re.compile(r'#(define\s+\w|include\s*[<"]|ifn?def\s+\w+\s*$|endif\s*$|undef\s+\w+\s*$)')
 
 
 def preprocessor_hint(word: str) -> Problem:
@@ -432,7 +432,6 @@ def unknown_directive(token: Token) -> Problem:
     )
 
 
-def looks_like_preprocessor(text: str) -> str | None:
-    """`#define` and the like are comments here, which is seldom what was meant."""
-    match = _NOTED.match(text.lstrip())
-    return match[1] if match else None
+def is_c_preprocessor(text: str) -> bool:
+    """`#define X 5` would be a comment here, which is not what was meant."""
+    return _NOTED.match(text.lstrip()) is not None

@@ -20,7 +20,7 @@ from isa.asm.engines import keystone_bytes, mnemonics, segment_bytes
 from isa.asm.expression import Context
 from isa.asm.items import Branch, Bytes, Fix, Instruction, Item
 from isa.asm.lexer import Token
-from isa.asm.names import ALIASES, CONDITIONS, PREFIXES, SEGMENT_PREFIX, SIZE_NAMES, words
+from isa.asm.names import ALIASES, COMMON_MNEMONICS, CONDITIONS, PREFIXES, SEGMENT_PREFIX, SIZE_NAMES, words
 from isa.asm.operands import (
     STAND_IN_DISPLACEMENT,
     STAND_IN_IMMEDIATE,
@@ -34,7 +34,8 @@ from isa.asm.operands import (
     Resolved,
     resolve,
 )
-from isa.asm.rawforms import FORMS, STRING_OPCODES, STRINGS, Misfit, fit, string_form
+from isa.asm.rawforms import FORMS, STRING_OPCODES, STRINGS, Misfit, string_form
+from isa.asm.sizes import NEEDS_SIZE, sized, width_of
 from isa.asm.verify import check
 
 _BRANCHES: dict[str, tuple[bytes, bytes]] = {
@@ -47,28 +48,8 @@ _BRANCHES: dict[str, tuple[bytes, bytes]] = {
     "jcxz": (b"\x67\xe3", b""),
     **{ALIASES[f"j{cc}"]: (bytes([0x70 + n]), bytes([0x0F, 0x80 + n])) for cc, n in CONDITIONS.items()},
 }
-_SAME_SIZE = words("mov add or adc sbb and sub xor cmp test xchg cmpxchg xadd")
-_SHIFTS = words("rol ror rcl rcr shl shr sar")
-_FLOATS = words(
-    """
-    fld fst fstp fadd fsub fsubr fmul fdiv fdivr fcom fcomp fild fist fistp fisttp fiadd fisub fisubr
-    fimul fidiv fidivr ficom ficomp
-    """
-)
-_NEEDS_SIZE = _SAME_SIZE | _SHIFTS | _FLOATS | words("inc dec not neg mul div idiv imul movzx movsx")
-_SIZE_OF_REGISTER = _SAME_SIZE | words(
-    "imul bsf bsr bt bts btr btc shld shrd popcnt lzcnt tzcnt movbe movnti"
-)
 _RAW_WIDTH = {"ret": 16, "retf": 16, "enter": 16}
 _SELECTORS = words("mov lar lsl")
-_DEFAULT_SIZE = {"push": 32, "pop": 32, "call": 32, "jmp": 32, "cmpxchg8b": 64, "bt": 32, "bts": 32}
-_IGNORES_SIZE = words(
-    """
-    lea invlpg fxsave fxrstor fnsave frstor fnstenv fldenv clflush prefetchnta prefetcht0 prefetcht1
-    prefetcht2
-    """
-)
-_BYTE_IMMEDIATE = _SHIFTS | words("shld shrd bt bts btr btc")
 _LOCKABLE = words(
     """
     add adc and btc btr bts cmpxchg cmpxchg8b dec inc neg not or sbb sub xor xadd xchg
@@ -94,9 +75,17 @@ def prepare(insn: Instruction, ctx: Context) -> Item:
     except Misfit as problem:
         if problem.line is None and problem.operand < len(insn.operands):
             problem.at(insn.operands[problem.operand].token)
-        raise problem.placed(insn.token) from None
+        raise _as_written(problem, insn) from None
     except Problem as problem:
-        raise problem.placed(insn.token) from None
+        raise _as_written(problem, insn) from None
+
+
+def _as_written(problem: Problem, insn: Instruction) -> Problem:
+    """The problem with a place, and with the mnemonic spelled as in the source."""
+    canonical = ALIASES.get(insn.mnemonic)
+    if canonical is not None:
+        problem.message = problem.message.replace(f"`{canonical}`", f"`{insn.mnemonic}`")
+    return problem.placed(insn.token)
 
 
 def _prepare(insn: Instruction, ctx: Context) -> Item:
@@ -225,17 +214,21 @@ def _general(mnemonic: str, operands: tuple[Resolved, ...]) -> tuple[str, tuple[
         operands = (operands[0], *operands)
     if any(isinstance(o, Far) for o in operands):
         raise Problem(f"`{mnemonic}` does not take a far pointer")
-    operands = _sized(mnemonic, operands)
+    operands = sized(mnemonic, operands)
     words = [o.text() if isinstance(o, Reg | Mem) else _literal(o) for o in operands]
     text = f"{mnemonic} {', '.join(words)}".strip()
     encoded = keystone_bytes(text)
     if encoded is None:
-        kinds = ", ".join(_kind(o) for o in operands) or "no operands"
+        kinds = ", ".join(_kind(o) for o in operands) or "none"
         hint = None
         if mnemonic == "lea" and any(isinstance(o, Imm) for o in operands):
             hint = "the address is written in brackets: lea eax, [label]"
-        elif any(isinstance(o, Imm) for o in operands[:1]):
+        elif mnemonic in NEEDS_SIZE and any(isinstance(o, Imm) for o in operands[:1]):
             hint = "[label] is what is stored at a label, label alone is its address"
+        elif any(isinstance(o, Reg) and o.kind in ("control", "debug") for o in operands):
+            hint = "control and debug registers are moved to and from 32-bit registers"
+        if not operands:
+            raise Problem(f"`{mnemonic}` needs an operand")
         raise Problem(f"`{mnemonic}` does not take these operands: {kinds}", hint=hint)
     return mnemonic, operands, encoded
 
@@ -301,97 +294,9 @@ def _mnemonic_hint(mnemonic: str) -> str | None:
         return f"the size suffix is AT&T spelling: write `{mnemonic[:-1]}`, with `{size}` before an address"
     if mnemonic in ("movsxd", "movabs", "syscallq", "pushq", "popq", "callq", "retq", "movq"):
         return "this is a 64-bit instruction; the machine is a 32-bit one"
-    common = closest(mnemonic, _COMMON)
+    common = closest(mnemonic, COMMON_MNEMONICS)
     match = common or closest(mnemonic, names)
     return f"did you mean `{match}`?" if match else None
-
-
-_COMMON = words(
-    """
-    mov add sub adc sbb and or xor not neg inc dec cmp test lea push pop pushad popad pushfd popfd
-    call ret jmp int iret hlt cli sti cld std nop in out lgdt lidt ltr lldt sgdt sidt sldt str smsw
-    lmsw invlpg wbinvd cpuid rdmsr wrmsr rdtsc mul imul div idiv shl shr sar rol ror movzx movsx xchg
-    cmpxchg xadd bsf bsr bt bts btr btc movsb movsw movsd stosb stosw stosd lodsb lodsw lodsd cmpsb
-    scasb insb insw insd outsb outsw outsd loop je jne ja jae jb jbe jg jge jl jle jz jnz jc jnc js
-    jns leave enter clts cdq cwde retf
-    """
-)
-
-
-# ------------------------------------------------------------------------------- sizes and values
-
-
-def _sized(mnemonic: str, operands: tuple[Resolved, ...]) -> tuple[Resolved, ...]:
-    """The operands with every size filled in that can be, and every number checked against its own."""
-    out = list(operands)
-    registers = [o for o in out if isinstance(o, Reg) and o.kind == "general"]
-    by_register = mnemonic in _SIZE_OF_REGISTER or mnemonic.startswith("cmov")
-    for i, operand in enumerate(out):
-        if not isinstance(operand, Mem):
-            continue
-        size = operand.size
-        if mnemonic in _IGNORES_SIZE:
-            size = 0
-        elif not size:
-            if by_register and registers:
-                size = registers[0].bits
-            elif mnemonic.startswith("set"):
-                size = 8
-            elif mnemonic in _NEEDS_SIZE:
-                hint = f"write {mnemonic} dword [...], or another of byte, word, dword"
-                if mnemonic in _FLOATS:
-                    hint = "write dword, qword or tbyte before the bracket"
-                raise Misfit("the size of this memory operand is not known", i, hint)
-            else:
-                size = _DEFAULT_SIZE.get(mnemonic, 0)
-        out[i] = operand._replace(size=size)
-    if mnemonic in _SAME_SIZE or mnemonic == "imul":
-        _agree(mnemonic, out)
-    first = out[0] if out else None
-    for i, operand in enumerate(out):
-        if isinstance(operand, Imm):
-            out[i] = _immediate(mnemonic, operand, i, first)
-    return tuple(out)
-
-
-def _agree(mnemonic: str, operands: list[Resolved]) -> None:
-    """Both operands have the same width."""
-    widths = [(_width(o), i) for i, o in enumerate(operands) if _has_width(o)]
-    if len(widths) >= 2 and widths[0][0] != widths[1][0]:
-        (one, _), (two, i) = widths[0], widths[1]
-        hint = "movzx or movsx widens a value" if mnemonic == "mov" and one > two else None
-        raise Misfit(f"the operands of `{mnemonic}` differ in size: {one} and {two} bits", i, hint)
-    memories = [i for i, o in enumerate(operands) if isinstance(o, Mem)]
-    if len(memories) > 1:
-        raise Misfit(f"`{mnemonic}` cannot have two operands in memory", memories[1], "go through a register")
-
-
-def _has_width(operand: Resolved) -> bool:
-    return isinstance(operand, Mem) or (isinstance(operand, Reg) and operand.kind == "general")
-
-
-def _immediate(mnemonic: str, operand: Imm, i: int, first: Resolved | None) -> Imm:
-    if i == 0 and mnemonic in _SAME_SIZE:
-        raise Misfit(
-            f"the destination of `{mnemonic}` cannot be a number", 0, "the destination is the first operand"
-        )
-    if mnemonic in _BYTE_IMMEDIATE or (isinstance(first, Reg) and first.kind in ("xmm", "mmx")):
-        width, signed = 8, False
-    elif isinstance(first, Reg):
-        width, signed = first.bits, True
-    elif isinstance(first, Mem) and first.size in (8, 16, 32):
-        width, signed = first.size, True
-    else:
-        width, signed = 32, True
-    if width > 32:
-        width = 32
-    what = f"`{first.name}`" if isinstance(first, Reg) and width == first.bits else "this operand"
-    data = fit(operand, width, i, signed, what)
-    if operand.size not in (0, 8, width):
-        raise Misfit(f"the operands of `{mnemonic}` differ in size: {width} and {operand.size} bits", i)
-    if operand.size == 8 and width > 8 and not -128 <= operand.value <= 127:
-        raise Misfit(f"{operand.value} does not fit a byte that is sign-extended: it holds -128..127", i)
-    return Imm(int.from_bytes(data, "little"), width)
 
 
 # -------------------------------------------------------------------------------------- prefixes
@@ -448,15 +353,9 @@ def _fix(code: bytes, hole: Hole, mnemonic: str, operands: tuple[Resolved, ...])
     if at >= 0:
         return Fix(at, 4, hole.expr)
     if hole.stand_in == STAND_IN_IMMEDIATE:
-        if code.endswith(wide[:2]) and any(_width(o) == 16 for o in operands):
+        if code.endswith(wide[:2]) and any(width_of(o) == 16 for o in operands):
             return Fix(len(code) - 2, 2, hole.expr)
         if code.endswith(wide[:1]):
             return Fix(len(code) - 1, 1, hole.expr)
     what = "displacement" if hole.stand_in == STAND_IN_DISPLACEMENT else "operand"
     raise Problem(f"this {what} of `{mnemonic}` must be a constant; it depends on a label", hole.expr.token)
-
-
-def _width(operand: Resolved) -> int:
-    if isinstance(operand, Reg):
-        return operand.bits
-    return 0 if isinstance(operand, Far) else operand.size

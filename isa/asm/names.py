@@ -130,3 +130,15 @@ PREFIXES: dict[str, int] = {
     "a16": 0x67,
 }
 SEGMENT_PREFIX = {"es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65}
+
+COMMON_MNEMONICS = words(
+    """
+    mov add sub adc sbb and or xor not neg inc dec cmp test lea push pop pushad popad pushfd popfd
+    call ret jmp int iret hlt cli sti cld std nop in out lgdt lidt ltr lldt sgdt sidt sldt str smsw
+    lmsw invlpg wbinvd cpuid rdmsr wrmsr rdtsc mul imul div idiv shl shr sar rol ror movzx movsx xchg
+    cmpxchg xadd bsf bsr bt bts btr btc movsb movsw movsd stosb stosw stosd lodsb lodsw lodsd cmpsb
+    scasb insb insw insd outsb outsw outsd loop je jne ja jae jb jbe jg jge jl jle jz jnz jc jnc js
+    jns leave enter clts cdq cwde retf
+    """
+)
+"""The mnemonics that kernels are full of, to be proposed before any others."""

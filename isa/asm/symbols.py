@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from isa.asm.diagnostics import Problem, did_you_mean
 from isa.asm.expression import Context, Name, Node, NotYet, Num
 from isa.asm.lexer import Token
-from isa.asm.names import REGISTERS, REGISTERS_64, RESERVED
+from isa.asm.names import COMMON_MNEMONICS, REGISTERS, REGISTERS_64, RESERVED
 from isa.asm.source import Line, SourceFile
 
 MAX_CHAIN = 60
@@ -207,6 +207,8 @@ class SymbolTable:
             for full, label in self.labels.items():
                 if full.endswith(text) and "#" not in full:
                     return f"`{text}` on line {label.line.number} belongs to another label: write `{full}`"
+        if text.lower() in COMMON_MNEMONICS:
+            return "one instruction stands on a line; a comment starts with ; or #"
         names = {*self.visible_labels(), *self.constants}
         folded = {n.lower(): n for n in names}
         if text.lower() in folded:
