@@ -11,7 +11,7 @@ physical memory, to emulate with the very same definitions (`execute`, `deliver`
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Protocol
 
@@ -98,6 +98,10 @@ class Cpu:
         self.s = new_state()
         self.count = 0
         self.time_offset = 0  # timestamp = count + offset
+        self.on_flush: Callable[[int | None], None] | None = (
+            None  # told of INVLPG (linear) and flushes (None)
+        )
+        self.until = 0  # where `run` comes back; `shorten` may move it nearer
         self.stop_requested = False
         self.handlers = self.trapping_handlers = _handlers(frozenset())
         self.policy = policy
@@ -125,6 +129,10 @@ class Cpu:
         """The interrupt controller's output moved: look at the next boundary."""
         self.engine.attention = True
 
+    def shorten(self, until: int) -> None:
+        """Make the current `run` come back at `until` at the latest: a device wants to be looked at."""
+        self.until = min(self.until, until)
+
     def request_stop(self) -> None:
         """Make `run` return with STOP at the next instruction boundary."""
         self.stop_requested = True
@@ -142,15 +150,16 @@ class Cpu:
         `breakpoints` are values of EIP; the one we start at does not stop us.
         """
         engine, s = self.engine, self.s
+        self.until = until
         skip = s[EIP]
         result: Exit | None = None
         while result is None:
             try:
                 if breakpoints:
-                    result = self._run_watching(until, breakpoints, skip)
+                    result = self._run_watching(breakpoints, skip)
                     skip = -1
                 else:
-                    result = self._run_free(until)
+                    result = self._run_free()
             except Fault as fault:
                 result = self._fault(fault)
             except _Leave as leave:
@@ -160,14 +169,14 @@ class Cpu:
         engine.settle()
         return result
 
-    def _run_free(self, until: int) -> Exit | None:
+    def _run_free(self) -> Exit | None:
         engine, s, fetch = self.engine, self.s, self.engine.fetch
-        while self.count < until:
+        while self.count < self.until:
             if engine.attention:
                 leave = self._attend()
                 if leave is not None:
                     return leave
-                if self.count >= until:
+                if self.count >= self.until:
                     break
             eip = s[EIP]
             page = engine.tf.get(((eip + engine.cs_base) & 0xFFFF_FFFF) >> 12)
@@ -181,12 +190,14 @@ class Cpu:
             self.count += insn.weight
         return Exit(Reason.UNTIL)
 
-    def _run_watching(self, until: int, breakpoints: Collection[int], skip: int) -> Exit | None:
+    def _run_watching(self, breakpoints: Collection[int], skip: int) -> Exit | None:
+        until = self.until
         while self.count < until:
             if self.s[EIP] in breakpoints and self.s[EIP] != skip:
                 return Exit(Reason.BREAKPOINT)
             skip = -1
-            leave = self._run_free(self.count + 1)
+            self.until = self.count + 1
+            leave = self._run_free()
             if leave is not None and leave.reason is not Reason.UNTIL:
                 return leave
         return Exit(Reason.UNTIL)

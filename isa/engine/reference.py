@@ -28,6 +28,7 @@ from isa.state import (
     BASE,
     CPL,
     CR0,
+    CR4,
     EFLAGS,
     HALTED,
     LIMIT,
@@ -346,16 +347,24 @@ class Reference(IntWords):
     # -- translations -------------------------------------------------------------------------------
 
     def flush_tlb(self, *, keep_global: bool = False) -> None:
-        for user in (0, 1):
-            self.read_tlbs[user].clear()
-            self.write_tlbs[user].clear()
-            self.fetch_tlbs[user].clear()
+        self._forget()
+        if self.cpu.on_flush is not None:
+            self.cpu.on_flush(None)
+
+    def _forget(self) -> None:
+        for tlbs in (self.read_tlbs, self.write_tlbs, self.fetch_tlbs):
+            tlbs[0].clear()
+            tlbs[1].clear()
 
     def flush_page(self, linear: int) -> None:
-        for user in (0, 1):
-            self.read_tlbs[user].pop(linear >> 12, None)
-            self.write_tlbs[user].pop(linear >> 12, None)
-            self.fetch_tlbs[user].pop(linear >> 12, None)
+        """One translation; where large pages are on, it may be one of 1,024 of them, so all go."""
+        if self.s[CR4] & c.CR4_PSE:
+            self._forget()
+        for tlbs in (self.read_tlbs, self.write_tlbs, self.fetch_tlbs):
+            tlbs[0].pop(linear >> 12, None)
+            tlbs[1].pop(linear >> 12, None)
+        if self.cpu.on_flush is not None:
+            self.cpu.on_flush(linear)
 
     def drop_writable(self) -> None:
         """A page became code: stores there must be noticed from now on."""

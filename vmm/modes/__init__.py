@@ -5,8 +5,9 @@
 
 from vmm.modes.base import Mode
 from vmm.modes.full import Full
+from vmm.modes.naive import Naive
 from vmm.modes.native import Native
 
-MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full)}
+MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full, Naive)}
 
 __all__ = ["MODES", "Mode"]

@@ -60,7 +60,7 @@ class Mode(ABC):
         """Whether an interrupt could wake a halted guest."""
         return bool(self.guest.s[EFLAGS] & c.IF)
 
-    def settle(self) -> None:
+    def settle(self) -> None:  # noqa: B027  (most modes have nothing to do)
         """Make `guest.s` the guest's complete state (monitors copy it from the real processor)."""
 
     def shorten(self, until: int) -> None:

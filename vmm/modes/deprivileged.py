@@ -15,7 +15,7 @@ from isa.disasm import format_insn
 from isa.exits import ALL_VECTORS, Exit, Reason, TrapPolicy
 from isa.faults import DebugException, Fault, NotModelled, PageFault
 from isa.insn import Insn
-from isa.state import CPL, CR0, CR3, CR4, EFLAGS, EIP, HALTED, SHADOW
+from isa.state import CPL, EFLAGS, EIP, HALTED, SHADOW
 from isa.table import ROWS
 from vmm.events import Emulated, Reflected, ShadowFilled, Trap
 from vmm.image import Image
@@ -30,7 +30,6 @@ from vmm.monitor.world import World
 if TYPE_CHECKING:
     from vmm.machine import Machine
 
-PAGING_STATE = (CR0, CR3, CR4)
 EVERY_FAULT = (1 << 32) - 1
 
 
@@ -141,7 +140,6 @@ class Deprivileged(Mode):
     def interpret(self) -> Stop | None:
         """The instruction at the guest's EIP, on the virtual state, and what follows from it."""
         guest = self.guest
-        paging = [guest.s[n] for n in PAGING_STATE]
         eip, stepping = self.guest_eip, guest.s[EFLAGS] & c.TF
         shadow = guest.s[SHADOW]
         guest.count = self.count
@@ -161,15 +159,9 @@ class Deprivileged(Mode):
         if self.ledger.listening:
             text = format_insn(executed, self.guest.s[EIP])
             self.ledger.emit(Emulated(self.count, eip, text, changes))
-        self.after_emulation(executed, paging)
         if stepping and not ROWS[executed.row].name.startswith("int"):
             return self.reflect(DebugException())
         return None
-
-    def after_emulation(self, insn: Insn, paging: list[int]) -> None:
-        """Keep derived state in step with what an emulated instruction changed."""
-        if ROWS[insn.row].name == "invlpg" or ROWS[insn.row].name == "mov cr" or [self.guest.s[n] for n in PAGING_STATE] != paging:
-            self.shadow.flush()
 
     def page_fault(self, leave: Exit, fault: PageFault) -> Stop | None:
         """Hidden (the shadow lacks what the guest maps), true (the guest's), or no RAM behind it."""

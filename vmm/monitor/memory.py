@@ -18,7 +18,7 @@ from __future__ import annotations
 from isa import consts as c
 from isa import mmu
 from isa.cpu import Cpu
-from isa.state import CPL, CR0, CR3
+from isa.state import CPL, CR0, CR3, CR4
 from vmm.monitor.vm import MONITOR_BASE, Host, OutOfFrames, VirtualMachine
 
 PRESENT_ALL = c.PTE_P | c.PTE_W | c.PTE_U | c.PTE_A
@@ -38,6 +38,7 @@ class ShadowTables:
         real = self.real.s
         real[CR3] = self.root
         real[CR0] |= c.CR0_PG | c.CR0_WP
+        vm.cpu.on_flush = self.follow
 
     def _root_entry(self, index: int, entry: int) -> None:
         self.host.ram.write32(self.root + 4 * index, entry)
@@ -108,8 +109,22 @@ class ShadowTables:
         self.vm.ledger.work["shadow flushes"] += 1
 
     def flush_page(self, gva: int) -> None:
-        """Forget one translation: INVLPG."""
-        table = self.tables.get(gva >> 22)
-        if table is not None:
+        """Forget one translation: INVLPG. With large pages on, everything in the same 4 MB."""
+        index = gva >> 22
+        table = self.tables.get(index)
+        if table is None:
+            return
+        if self.vm.cpu.s[CR4] & c.CR4_PSE:
+            self._root_entry(index, 0)
+            self.host.free(self.tables.pop(index))
+            self.real.engine.flush_tlb()
+        else:
             self.host.ram.write32(table + (gva >> 10 & 0xFFC), 0)
-        self.real.engine.flush_page(gva)
+            self.real.engine.flush_page(gva)
+
+    def follow(self, gva: int | None) -> None:
+        """The virtual processor dropped one translation, or all: so do we."""
+        if gva is None:
+            self.flush()
+        else:
+            self.flush_page(gva)
