@@ -26,7 +26,7 @@ from isa.asm.directives import (
     unknown_directive,
 )
 from isa.asm.encoder import all_mnemonics, prepare
-from isa.asm.expression import ExpressionParser, Node, NotYet, Num
+from isa.asm.expression import ExpressionParser, Node, NotYet, Num, leftmost
 from isa.asm.items import Branch, Bytes, Instruction, Item, Repeat
 from isa.asm.lexer import Cursor, Token, tokenize
 from isa.asm.names import COMMON_MNEMONICS, PREFIXES, REGISTERS
@@ -209,7 +209,7 @@ class Assembler:
             known = None
         if known is not None:
             if known < 0:
-                raise Problem(f"the count is negative: {known}", count.token)
+                raise Problem(f"the count is negative: {known}", leftmost(count))
             if known * max(1, unit.size) > MAX_IMAGE:
                 raise Problem(f"this is larger than the largest image, {MAX_IMAGE >> 20} MiB", token)
             self._bytes += known * unit.size
@@ -251,7 +251,7 @@ class Assembler:
                 raise problem from None
             raise Problem(
                 f"{what} must be known here: constants defined above, but no labels",
-                expr.token,
+                leftmost(expr),
                 hint="what depends on addresses can be checked with .assert",
             ) from None
 

@@ -248,6 +248,13 @@ def apply(token: Token, op: str, x: int, y: int) -> int:
     return result
 
 
+def leftmost(node: Node) -> Token:
+    """Where an expression begins; a binary node itself stands at its operator."""
+    while isinstance(node, Binary):
+        node = node.x
+    return node.token
+
+
 class ExpressionParser:
     """Parses one expression from a cursor. One object per expression, because it counts."""
 

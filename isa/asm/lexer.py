@@ -131,7 +131,8 @@ def _number(word: str, column: int, line: Line) -> Token:
                     line=line,
                     column=column,
                     length=len(word),
-                    hint=f"write {digits.lstrip('0')} or 0o{digits.lstrip('0')}",
+                    hint=f"write {digits.lstrip('0')}"
+                    + (f" or 0o{digits.lstrip('0')}" if set(digits) <= set("01234567") else ""),
                 )
             return Token("num", word, column, line, int(digits, base))
     if _FLOAT.match(word):

@@ -12,7 +12,7 @@ Not here: how instructions are encoded (`encoder.py`).
 from __future__ import annotations
 
 from isa.asm.diagnostics import Fatal, Problem, Reporter
-from isa.asm.expression import Name, Node
+from isa.asm.expression import Name, Node, leftmost
 from isa.asm.items import Align, Branch, Bytes, Fix, Item, Org, Repeat
 from isa.asm.symbols import SymbolTable
 
@@ -213,5 +213,6 @@ _SHORT_ONLY = frozenset({"jecxz", "jcxz"})
 def _unfit(value: int, bits: int, expr: Node) -> Problem:
     shown = str(value) if abs(value) < 1 << 16 else hex(value)
     return Problem(
-        f"{shown} does not fit in {bits} bits: they hold {-(1 << (bits - 1))}..{(1 << bits) - 1}", expr.token
+        f"{shown} does not fit in {bits} bits: they hold {-(1 << (bits - 1))}..{(1 << bits) - 1}",
+        leftmost(expr),
     )
