@@ -91,13 +91,13 @@ class TimedPorts:
 
 
 class Machine:
-    """A simulated PC that runs `image` under the mode named `mode`.
+    """A simulated PC that runs `image` under the mode named `mode`, or bare.
 
     Raises KeyError for an unknown mode and ValueError if the image does not fit into `memory` bytes.
     """
 
-    def __init__(self, image: Image, mode: str = "native", *, memory: int = DEFAULT_MEMORY) -> None:
-        from vmm.modes import MODES
+    def __init__(self, image: Image, mode: str | None = None, *, memory: int = DEFAULT_MEMORY) -> None:
+        from vmm.modes import BARE, MODES
 
         self.image = image
         self.memory = memory
@@ -107,7 +107,7 @@ class Machine:
         self.ports = TimedPorts(self)
         self.idle = 0
         self.stop_requested = False
-        self.mode: Mode = MODES[mode](self)
+        self.mode: Mode = MODES[mode or BARE](self)
         self.devices.pic.on_change = self.mode.interrupt_line_changed
         self.mode.start(image)
 

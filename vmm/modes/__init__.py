@@ -10,4 +10,6 @@ from vmm.modes.native import Native
 
 MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full, Naive)}
 
-__all__ = ["MODES", "Mode"]
+BARE = Native.name  # no monitor: what the others are compared with
+
+__all__ = ["BARE", "MODES", "Mode"]
