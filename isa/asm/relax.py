@@ -31,6 +31,9 @@ class Layout:
         self.reporter = reporter
         self.address = [origin] * (len(items) + 1)
         self.epoch = 1
+        # While a repeated unit is written, `.` in it moves on; a label before it does not.
+        self._shifted = -1
+        self._shift = 0
 
     # ---- Context
 
@@ -44,7 +47,7 @@ class Layout:
         return self.symbols.constant_value(constant, name.token, self)
 
     def here(self, index: int) -> int:
-        return self.address[index]
+        return self.address[index] + (self._shift if index == self._shifted else 0)
 
     def start(self) -> int:
         return self.origin
@@ -121,7 +124,7 @@ class Layout:
 
     def _distance(self, item: Branch, index: int) -> int:
         target = item.target.value(self)
-        return (target - self.address[index] - item.size + (1 << 31)) % (1 << 32) - (1 << 31)
+        return (target - self.here(index) - item.size + (1 << 31)) % (1 << 32) - (1 << 31)
 
     # ---- bytes
 
@@ -174,12 +177,12 @@ class Layout:
         if isinstance(unit, Bytes) and not unit.fixes:
             out += unit.data * count
             return
-        base = self.address[index]
+        self._shifted = index
         for k in range(count):
-            self.address[index] = base + k * unit.size
+            self._shift = k * unit.size
             self.epoch += 1
             self._emit(unit, index, out)
-        self.address[index] = base
+        self._shifted = -1
         self.epoch += 1
 
     def _fill(self, data: bytearray, fix: Fix) -> None:
