@@ -120,13 +120,15 @@ class Assembler:
         for condition, _, _ in self.assertions:
             self._undefined([condition])
         for i, item in enumerate(self.items):
+            if self.reporter.full:
+                return
             if self._undefined(_expressions(item)):
                 self._bad.add(i)
 
     def _undefined(self, expressions: Sequence[Node]) -> bool:
         found = False
         for expr in expressions:
-            if not isinstance(expr, Num):
+            if not isinstance(expr, Num) and not self.reporter.full:
                 for problem in self.symbols.undefined(expr):
                     self.reporter.add(problem)
                     found = True

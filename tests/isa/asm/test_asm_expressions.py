@@ -84,7 +84,9 @@ def test_operators_bind_as_in_c(text: str, expected: int) -> None:
 
 
 @given(
-    st.integers(-1000, 1000), st.integers(-1000, 1000), st.sampled_from("+ - * & | ^ < > <= >= == !=".split())
+    st.integers(-1000, 1000),
+    st.integers(-1000, 1000),
+    st.sampled_from(["+", "-", "*", "&", "|", "^", "<", ">", "<=", ">=", "==", "!="]),
 )
 def test_two_numbers_and_an_operator_agree_with_python(x: int, y: int, op: str) -> None:
     assert value(f"({x}) {op} ({y})") == int(eval(f"({x}) {op} ({y})"))
