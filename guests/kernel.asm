@@ -56,8 +56,7 @@
 .equ STACK_TOP, 0x00800000
 .equ STACK, STACK_TOP - PAGE_SIZE
 
-.equ SPOOL_SHIFT, 8
-.equ SPOOL_SIZE, 1 << SPOOL_SHIFT       ; room for what one process writes
+.equ SPOOL_SIZE, 256                    ; room for what one process writes
 .equ STATUS_KILLED, 0x100               ; the status of a process that was ended: this plus the vector
 .equ OPCODE_CLI, 0xfa
 .equ REFUSED, -1
@@ -89,15 +88,12 @@ main:
     mov edx, STACK_TOP
     call process_create
     call new_address_space
-    push edi
     call new_spool
-    pop edi
     pop esi
     jmp .create
 .created:
     print processes_text
-    call process_next
-    jmp trap_return
+    jmp processes_start
 
 ; enter_critical: interrupts off, after noting what they were. leave_critical: as they were before.
 enter_critical:
@@ -156,9 +152,9 @@ new_address_space:
 
 ; new_spool: for the process EDI.
 new_spool:
-    mov eax, [spools_given]
-    inc dword ptr [spools_given]
-    shl eax, SPOOL_SHIFT
+    mov eax, edi
+    sub eax, processes
+    imul eax, eax, SPOOL_SIZE / PROC_SIZE
     add eax, spools
     mov [edi + PROC_SPOOL], eax
     ret
@@ -336,11 +332,10 @@ failed:
 programs:           .long primes, fibonacci, pages, vandal, 0
 ; The status and the number of pages that each process must end with.
 wanted:             .long 0, 2,  0, 2,  0, 9,  STATUS_KILLED + VECTOR_PF, 0
-saved_flags:        .long 0
-saved_mask:         .long 0
-fatal_error:        .long 0
-spools_given:       .long 0
-spools:             .space PROCESSES * SPOOL_SIZE
+    variable saved_flags, 4             ; of the critical section
+    variable saved_mask, 4
+    variable fatal_error, 4             ; the error code of the trap that ended a process
+    variable spools, PROCESSES * SPOOL_SIZE
 
 ready_text:         .asciz "kernel: traps and paging are ready\n"
 clock_text:         .asciz "kernel: a critical section has ended and the clock ticks\n"

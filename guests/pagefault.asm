@@ -216,12 +216,11 @@ has_large_pages:
     ret
 .endif
 
-.align 4
-faults:             .long 0             ; page faults served
-first_frame:        .long 0             ; the frame behind the first page of the heap
-resume:             .long 0             ; where to go on after an error, or 0 if none is expected
-refused_address:    .long 0
-refused_error:      .long 0
+    variable faults, 4                  ; page faults served
+    variable first_frame, 4             ; the frame behind the first page of the heap
+    variable resume, 4                  ; where to go on after an error, or 0 if none is expected
+    variable refused_address, 4
+    variable refused_error, 4
 
 paging_text:        .asciz "paging is on\n"
 first_text:         .asciz "first touch of 10 pages: "

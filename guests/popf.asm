@@ -343,8 +343,7 @@ load_probe_segments:
     hypercall_must_succeed HYPERCALL_SET_GDT
     ret
 
-.align 4
-gdt_frame:          .long 0
+    variable gdt_frame, 4
 gdt_register:
     .word gdt_end - gdt - 1
     .long gdt
@@ -360,9 +359,8 @@ gdt_end:
 .align PAGE_SIZE
 .endif
 
-.align 4
-seen:               .space 8
-wrong:              .long 0
+    variable seen, 8                    ; the answer to SGDT and SIDT
+    variable wrong, 4                   ; how many answers were wrong
 
 popf_name:          .asciz "POPF"
 pushf_name:         .asciz "PUSHF"

@@ -130,8 +130,7 @@ sys_exit:
     or eax, ebx                     ; 0 if both are as expected
     jmp finish
 
-.align 4
-calls:              .long 0
+    variable calls, 4
 entering_text:      .asciz "kernel: entering ring 3\n"
 protection_text:    .asciz "kernel: CLI is not for ring 3: #GP, error code "
 exit_text:          .asciz "kernel: the program ended with status "
@@ -180,6 +179,7 @@ user_main:
     mov ebx, esi
     system_call SYS_EXIT
 
+.align PAGE_SIZE
 user_hello:         .ascii "user: hello from ring 3\n"
 user_hello_end:
 user_sum:           .ascii "user: 40 + 2 = "

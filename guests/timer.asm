@@ -56,8 +56,7 @@ main:
     mov edx, user_stack_2_top
     call process_create
     call timer_init
-    call process_next
-    jmp trap_return                 ; into ring 3, where interrupts are on
+    jmp processes_start             ; into ring 3, where interrupts are on
 
 ; trap: see lib/trap.inc. EBP = the frame.
 trap:
@@ -133,7 +132,7 @@ worker:
     mov ebx, edx
     system_call SYS_EXIT
 
-.align 16
+.align PAGE_SIZE
     .space 256
 user_stack_1_top:
     .space 256

@@ -23,11 +23,14 @@ def exit_status(verdict: int) -> int:
     return verdict << 1 | 1
 
 
-def run(image: Path) -> tuple[int, str]:
+def run(source: Path, folder: Path, *options: str) -> tuple[int, str]:
+    """Assemble and run a guest; QEMU's exit status, and the console."""
     assert QEMU is not None
+    image = folder / f"{source.stem}.bin"
+    image.write_bytes(assemble(source, include_dirs=[guests.LIBRARY]).image)
     command = [
         *(QEMU, "-kernel", str(image), "-m", "32", "-no-reboot", "-display", "none", "-serial", "stdio"),
-        *("-monitor", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x01"),
+        *("-monitor", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x01", *options),
     ]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -41,22 +44,33 @@ def run(image: Path) -> tuple[int, str]:
     return process.returncode, console.decode("latin-1")
 
 
-@pytest.mark.parametrize("name", sorted(GUESTS))
-def test_a_guest_does_on_qemu_what_its_header_says(name: str, tmp_path: Path) -> None:
-    image = tmp_path / f"{name}.bin"
-    image.write_bytes(assemble(GUESTS[name].path).image)
-    status, console = run(image)
+def assert_good(name: str, folder: Path, *options: str) -> None:
+    status, console = run(GUESTS[name].path, folder, *options)
     assert console == GUESTS[name].expected
     assert status == exit_status(0)
 
 
+@pytest.mark.parametrize("name", sorted(GUESTS))
+def test_a_guest_does_on_qemu_what_its_header_says(name: str, tmp_path: Path) -> None:
+    assert_good(name, tmp_path)
+
+
+def test_paging_works_on_a_processor_without_large_pages(tmp_path: Path) -> None:
+    assert_good("pagefault", tmp_path, "-cpu", "486")
+
+
+@pytest.mark.parametrize("shift", [1, 4, 7, 10])
+@pytest.mark.parametrize("name", ["timer", "kernel"])
+def test_the_console_does_not_depend_on_when_the_timer_ticks(name: str, shift: int, tmp_path: Path) -> None:
+    """From a tick every 500,000 instructions to one every thousand."""
+    assert_good(name, tmp_path, "-icount", f"shift={shift},sleep=off")
+
+
 def test_a_failing_guest_is_told_from_a_good_one(tmp_path: Path) -> None:
     """The verdict is what `main` returns, so a wrong product must come out as a failure."""
-    source = GUESTS["hello"].path.read_text(encoding="utf-8").replace("mov edx, 7", "mov edx, 8")
-    path = tmp_path / "wrong.asm"
-    path.write_text(source, encoding="utf-8")
-    image = tmp_path / "wrong.bin"
-    image.write_bytes(assemble(path, include_dirs=[guests.LIBRARY]).image)
-    status, console = run(image)
-    assert "6 * 7 = 48\n" in console
+    source = tmp_path / "wrong.asm"
+    text = GUESTS["hello"].path.read_text(encoding="utf-8")
+    source.write_text(text.replace("mov edx, 7", "mov edx, 8"), encoding="utf-8")
+    status, console = run(source, tmp_path)
+    assert console == GUESTS["hello"].expected.replace("42", "48")
     assert status == exit_status(48 - 42)
