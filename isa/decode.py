@@ -121,6 +121,8 @@ _NAMES = {
     _id("PUSHFD"): "pushf",
     _id("POPFD"): "popf",
     _id("SAL"): "shl",
+    _id("TZCNT"): "bsf",
+    _id("LZCNT"): "bsr",
     _XLAT: "xlat",
     ids.IRET: "iret",
     ids.RET_FAR: "retf",

@@ -1,7 +1,8 @@
 """Single bits and their places: BT BTS BTR BTC BSF BSR BSWAP SETcc.
 
 A bit number in a register is signed and reaches outside a memory operand: bit -1 of [x] is the top bit of
-the word below x. In a register operand, and as an immediate, it counts modulo the operand size.
+the word below x. In a register operand, and as an immediate, it counts modulo the operand size. F3 before
+BSF and BSR makes TZCNT and LZCNT on processors that have them; on others, as here, it means nothing.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def btc(b: Builder, i: Insn) -> None:
     _change(b, i, "complement")
 
 
-@insn("bsf", X.X86_INS_BSF, sdm="2A BSF", undefined=UNDEFINED | CF)
+@insn("bsf", X.X86_INS_BSF, X.X86_INS_TZCNT, sdm="2A BSF", undefined=UNDEFINED | CF)
 def bsf(b: Builder, i: Insn) -> None:
     """The number of the lowest set bit. A source of 0 sets ZF and leaves the destination alone."""
     x = b.read(i.src)
@@ -86,7 +87,7 @@ def bsf(b: Builder, i: Insn) -> None:
     b.change_flags(ZF, (x == 0) * ZF)
 
 
-@insn("bsr", X.X86_INS_BSR, sdm="2A BSR", undefined=UNDEFINED | CF)
+@insn("bsr", X.X86_INS_BSR, X.X86_INS_LZCNT, sdm="2A BSR", undefined=UNDEFINED | CF)
 def bsr(b: Builder, i: Insn) -> None:
     """The number of the highest set bit. A source of 0 sets ZF and leaves the destination alone."""
     x = b.read(i.src)

@@ -1,0 +1,180 @@
+"""Random one-instruction cases: an encoding, and registers steered so that it touches mapped memory.
+
+Memory is an image of edge values at linear 0; FS and GS have bases of their own, so that a forgotten or a
+wrong segment override shows. Code lies elsewhere. See `test_against_unicorn`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from random_code import OPCODES
+
+from isa import consts as c
+from isa.decode import TruncatedCode, decode
+from isa.faults import GeneralProtection, InvalidOpcode
+from isa.insn import Insn, Kind, Operand
+from isa.table import ROWS, Privilege, Row, Sensitive
+
+EDGES = (
+    0, 1, 2, 7, 8, 9, 0xF, 0x10, 0x1F, 0x20, 0x21, 0x7F, 0x80, 0x81, 0x99, 0xFF, 0x100, 0x7FFF, 0x8000, 0x8001,
+    0xFFFF, 0x1_0000, 0x7FFF_FFFF, 0x8000_0000, 0x8000_0001, 0xFFFF_FF80, 0xFFFF_8000, 0xFFFF_FFFE, 0xFFFF_FFFF,
+)  # fmt: skip
+IMAGE_SIZE = 0x14000
+FS_BASE, GS_BASE = 0x1000, 0x3000
+LOW, HIGH = 0x2000, 0xE000  # where steered accesses land
+# Not for a bare instruction at CPL 0 without descriptor tables: the tests of the machine have these.
+SKIPPED = frozenset(
+    "unmodelled cpuid rdtsc rdpmc hlt int int3 int1 into bound ud2 vmcall sysenter sysexit arpl".split()  # noqa: SIM905
+)
+AT_CPL0 = frozenset({"pushf", "popf"})  # sensitive, but at CPL 0 they are what the SDM calls normal
+PREFIXES = (0x66, 0x66, 0x67, 0x64, 0x65, 0x2E, 0x36, 0x26, 0xF0, 0xF2, 0xF3)
+GROUPS = frozenset(
+    [bytes([n]) for n in (0x80, 0x81, 0x82, 0x83, 0xC0, 0xC1, 0xD0, 0xD1, 0xD2, 0xD3, 0xF6, 0xF7, 0xFE, 0xFF)]
+    + [b"\x0f\xba", b"\x0f\xc7"]
+)
+
+
+def testable(row: Row) -> bool:
+    """Whether a single instruction of this row can be run on a bare processor."""
+    if row.name in SKIPPED:
+        return False
+    innocuous = row.sensitive is Sensitive.INNOCUOUS and row.privilege is Privilege.ANYONE
+    return innocuous or row.name in AT_CPL0
+
+
+TESTABLE = frozenset(row.index for row in ROWS if testable(row))
+
+
+@dataclass
+class Case:
+    insn: Insn
+    registers: list[int]
+    eflags: int
+    slot: int = 0
+    bits: int = 32
+    stack: int = 32
+
+    @property
+    def row(self) -> Row:
+        return ROWS[self.insn.row]
+
+    def wire(self) -> tuple:
+        return self.slot, self.insn.raw, self.registers, self.eflags, bool(self.insn.rep and self.is_string)
+
+    @property
+    def is_string(self) -> bool:
+        return self.row.name in ("movs", "cmps", "scas", "lods", "stos")
+
+
+def image(random: Random) -> bytes:
+    """Memory full of edge values."""
+    words = [value(random) for _ in range(IMAGE_SIZE // 4)]
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+def value(random: Random) -> int:
+    kind = random.random()
+    if kind < 0.55:
+        return random.choice(EDGES)
+    if kind < 0.7:
+        return random.choice(EDGES) & c.M16 | random.choice(EDGES) << 16 & c.M32
+    return random.getrandbits(32)
+
+
+def place(random: Random) -> int:
+    at = random.randrange(LOW, HIGH)
+    return at & ~3 if random.random() < 0.7 else at
+
+
+def encodings(random: Random, bits: int):
+    """For ever: every opcode in turn with random prefixes and operands, decoded, if it can be tested."""
+    while True:
+        for opcode in OPCODES:
+            for _ in range(8 if opcode in GROUPS else 1):
+                insn = _encoding(random, opcode, bits)
+                if insn is not None and insn.row in TESTABLE:
+                    yield insn
+
+
+def _encoding(random: Random, opcode: bytes, bits: int) -> Insn | None:
+    prefixes = bytes(random.choice(PREFIXES) for _ in range(random.choice((0, 0, 1, 1, 2))))
+    tail = bytearray(random.randbytes(12))
+    if random.random() < 0.35:
+        tail[0] |= 0xC0
+    elif random.random() < 0.4:
+        tail[0] = tail[0] & 0x3F | 0x40  # a byte of displacement
+    if random.random() < 0.3:
+        tail[1:5] = random.choice(EDGES).to_bytes(4, "little")
+    try:
+        insn = decode((prefixes + opcode + tail)[:15], bits)
+    except (InvalidOpcode, GeneralProtection, TruncatedCode):
+        return None
+    if bits == 16 and insn.segment == c.CS:
+        return None  # there CS reaches the code of the other cases
+    return _near(random, insn, bits)
+
+
+def _near(random: Random, insn: Insn, bits: int) -> Insn:
+    """The same with a 32-bit displacement that leaves room for the registers."""
+    for o in insn.operands:
+        if o.kind is Kind.MEM and o.aw == 32 and o.value.bit_length() > 16:
+            alone = o.base < 0 and o.index < 0
+            new = place(random) if alone else random.randrange(0, 0x400)
+            raw = insn.raw.replace(o.value.to_bytes(4, "little"), new.to_bytes(4, "little"), 1)
+            return decode(raw, bits)
+    return insn
+
+
+def case(random: Random, insn: Insn, bits: int, stack: int) -> Case:
+    registers = [value(random) for _ in range(8)]
+    registers[c.ESP] = place(random) & ~3 if random.random() < 0.9 else place(random)
+    if random.random() < 0.5:
+        registers[c.EBP] = place(random)
+    row = ROWS[insn.row].name
+    _special(random, row, insn, registers)
+    for o in insn.operands:
+        if o.kind is Kind.MEM:
+            _steer(random, o, registers)
+    if stack == 16:
+        registers[c.ESP] = registers[c.ESP] & c.M16 | random.getrandbits(16) << 16
+    flags = c.FLAGS_ONE | random.getrandbits(32) & (c.ARITHMETIC | c.DF)
+    return Case(insn, registers, flags, bits=bits, stack=stack)
+
+
+def _special(random: Random, row: str, insn: Insn, registers: list[int]) -> None:
+    """Registers that an instruction uses without naming them."""
+    mask = c.MASK[insn.aw]
+    if row in ("movs", "cmps", "scas", "lods", "stos"):
+        registers[c.ESI], registers[c.EDI] = place(random), place(random)
+        if random.random() < 0.5 and row in ("cmps", "scas"):
+            registers[c.ESI] = registers[c.EDI] + random.choice((0, 0, 4, 8))
+        count = random.choice((0, 1, 2, 3, 7, 20))
+        if insn.rep:
+            registers[c.ECX] = registers[c.ECX] & ~mask & c.M32 | count
+    elif row == "xlat":
+        registers[c.EBX] = place(random)
+    elif row in ("loop", "loope", "loopne", "jcxz"):
+        registers[c.ECX] = registers[c.ECX] & ~mask & c.M32 | random.choice((0, 1, 2, mask))
+    elif row in ("div", "idiv") and random.random() < 0.6:
+        registers[c.EDX] = random.choice((0, 0, 1, c.M32))
+        registers[c.EAX] = registers[c.EAX] & random.choice((0xFF, 0xFFF, c.M16, c.M32))
+    elif row in ("shl", "shr", "sar", "rol", "ror", "rcl", "rcr", "shld", "shrd"):
+        count = random.choice((0, 1, 2, 7, 8, 9, 15, 16, 17, 18, 27, 31, 32, 33, 0x81, random.getrandbits(8)))
+        registers[c.ECX] = registers[c.ECX] & 0xFFFF_FF00 | count
+    elif row in ("bt", "bts", "btr", "btc") and insn.src.kind is not Kind.IMM:
+        registers[insn.src.n] = random.choice((-1, 1)) * random.randrange(0x4000) & c.M32
+
+
+def _steer(random: Random, o: Operand, registers: list[int]) -> None:
+    """Choose the base, or the index, so that the address is in the image; 16-bit addresses always are."""
+    if o.aw == 16:
+        return
+    target = place(random)
+    if o.base >= 0 and o.base != o.index:
+        index = registers[o.index] << o.scale if o.index >= 0 else 0
+        registers[o.base] = (target - index - o.value) & c.M32
+    elif o.index >= 0:
+        times = (1 << o.scale) + (o.base == o.index)
+        registers[o.index] = ((target - o.value) & c.M32) // times
