@@ -36,6 +36,8 @@ CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM
 CR4_VME, CR4_PVI, CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE, CR4_PCE = (1 << n for n in range(9))
 CR4_UMIP = 1 << 11
 
+DR6_BS = 1 << 14  # the debug exception was a single step (SDM 3B, 17.2.3)
+
 # Page-table entries (SDM 4.3) and the error code of a page fault (SDM 4.7).
 PTE_P, PTE_W, PTE_U, PTE_PWT, PTE_PCD, PTE_A, PTE_D, PDE_PS, PTE_G = (1 << n for n in range(9))
 PAGE_SIZE = 4096

@@ -11,7 +11,7 @@ physical memory, to emulate with the very same definitions (`execute`, `deliver`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container
 from functools import cache
 from typing import Protocol
 
@@ -101,6 +101,10 @@ class Cpu:
         self.on_flush: Callable[[int | None], None] | None = (
             None  # told of INVLPG (linear) and flushes (None)
         )
+        self.on_delivery: Callable[[int, Fault | None, int], None] | None = (
+            None  # told of what was delivered: vector, the fault or None for an interrupt, EIP before
+        )
+        self.on_int: Callable[[int], None] | None = None  # told of INT n before it looks at the IDT
         self.until = 0  # where `run` comes back; `shorten` may move it nearer
         self.stop_requested = False
         self.handlers = self.trapping_handlers = _handlers(frozenset())
@@ -122,6 +126,8 @@ class Cpu:
 
     def check_intercept(self, vector: int, software: bool) -> None:
         """Called by INT n before it looks at the IDT."""
+        if self.on_int is not None and software:
+            self.on_int(vector)
         if software and self.policy.software_interrupts >> vector & 1:
             raise _Leave(Exit(Reason.SOFTWARE_INTERRUPT, vector=vector))
 
@@ -144,22 +150,17 @@ class Cpu:
 
     # -- running ------------------------------------------------------------------------------------
 
-    def run(self, until: int, breakpoints: Collection[int] = ()) -> Exit:
+    def run(self, until: int, breakpoints: Container[int] = ()) -> Exit:
         """Execute until `count` reaches `until` or something else makes the processor come back.
 
-        `breakpoints` are values of EIP; the one we start at does not stop us.
+        `breakpoints` are linear addresses, asked before each instruction, the first one too.
         """
-        engine, s = self.engine, self.s
+        engine = self.engine
         self.until = until
-        skip = s[EIP]
         result: Exit | None = None
         while result is None:
             try:
-                if breakpoints:
-                    result = self._run_watching(breakpoints, skip)
-                    skip = -1
-                else:
-                    result = self._run_free()
+                result = self._run_watching(breakpoints) if breakpoints else self._run_free()
             except Fault as fault:
                 result = self._fault(fault)
             except _Leave as leave:
@@ -190,17 +191,28 @@ class Cpu:
             self.count += insn.weight
         return Exit(Reason.UNTIL)
 
-    def _run_watching(self, breakpoints: Collection[int], skip: int) -> Exit | None:
-        until = self.until
-        while self.count < until:
-            if self.s[EIP] in breakpoints and self.s[EIP] != skip:
+    def _run_watching(self, breakpoints: Container[int]) -> Exit | None:
+        """`_run_free`, with a question before each instruction. Where HLT or an interrupt comes first, the
+        address does not stop us: it will be asked again when the guest is back."""
+        engine, s = self.engine, self.s
+        while self.count < self.until:
+            eip, count = s[EIP], self.count
+            if (eip + engine.cs_base) & c.M32 in breakpoints and not self._detained():
                 return Exit(Reason.BREAKPOINT)
-            skip = -1
-            self.until = self.count + 1
-            leave = self._run_free()
-            if leave is not None and leave.reason is not Reason.UNTIL:
-                return leave
+            if engine.attention:
+                leave = self._attend()
+                if leave is not None:
+                    return leave
+                if s[EIP] != eip or self.count != count:
+                    continue
+            self._one()
         return Exit(Reason.UNTIL)
+
+    def _detained(self) -> bool:
+        """Whether the next thing to happen is not the instruction at EIP."""
+        s = self.s
+        pending = self.interrupts is not None and self.interrupts.intr
+        return bool(s[HALTED] or (pending and s[EFLAGS] & c.IF and s[SHADOW] <= 1))
 
     def _one(self) -> Insn:
         """Fetch, execute and complete one instruction; faults and exits come as exceptions."""
@@ -243,7 +255,6 @@ class Cpu:
         """One instruction, then the #DB that TF asks for; not after INT, which cleared TF itself."""
         insn = self._one()
         if not insn.name.startswith("int"):
-            self.s[DR + 6] |= 0x4000
             raise DebugException()
         return None
 
@@ -253,7 +264,9 @@ class Cpu:
             interrupt(self.engine, vector, None, self.s[EIP], HARDWARE)
         except Fault as fault:
             return self._nested(fault)
-        self.s[EIP] = self.engine.next
+        returns_to, self.s[EIP] = self.s[EIP], self.engine.next
+        if self.on_delivery is not None:
+            self.on_delivery(vector, None, returns_to)
         return None
 
     # -- faults -------------------------------------------------------------------------------------
@@ -280,10 +293,14 @@ class Cpu:
         s = self.s
         if isinstance(fault, PageFault):
             s[CR2] = fault.address
+        elif isinstance(fault, DebugException):
+            s[DR + 6] |= c.DR6_BS
         resume = 0 if fault.trap or fault.vector == c.VEC_DF else c.RF
         interrupt(self.engine, fault.vector, fault.error, s[EIP], HARDWARE, resume)
-        s[EIP] = self.engine.next
+        returns_to, s[EIP] = s[EIP], self.engine.next
         s[SHADOW] = 0
+        if self.on_delivery is not None:
+            self.on_delivery(fault.vector, fault, returns_to)
 
     def deliver(self, fault: Fault) -> Exit | None:
         """Send a fault through the IDT now; an Exit (SHUTDOWN, NOT_MODELLED) if that is impossible."""

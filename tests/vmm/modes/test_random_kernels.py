@@ -1,0 +1,45 @@
+"""Random kernels with system instructions: every faithful mode gives what bare hardware gives."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from random_kernels import random_kernel
+
+from isa.state import EFLAGS, EIP
+from vmm import Machine, Outcome
+from vmm.modes import MODES
+
+BUDGET = 3_000
+PER_BATCH = 50
+BATCHES = 8
+MEMORY = 2 << 20
+SEED = int(os.environ.get("VMSIM_SEED", random.SystemRandom().getrandbits(24)))
+FAITHFUL = [name for name, mode in MODES.items() if mode.promises_equivalence and not mode.paravirtual]
+
+
+def observe(seed: int, mode: str) -> tuple[object, ...]:
+    image, _text = random_kernel(seed)
+    machine = Machine(image, mode, memory=MEMORY)
+    result = machine.run(BUDGET)
+    state = machine.mode.guest.s
+    memory = machine.mode.guest.memory.read_bytes(0x100000, len(image.data))
+    return (
+        result.outcome, result.instructions, result.exit_code, list(state[: EIP + 1]), state[EFLAGS], hash(memory),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", FAITHFUL[1:])
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_a_random_kernel_ends_as_on_bare_hardware(batch: int, mode: str) -> None:
+    ended = set()
+    for n in range(PER_BATCH):
+        seed = SEED + batch * PER_BATCH + n
+        bare, virtual = observe(seed, FAITHFUL[0]), observe(seed, mode)
+        if Outcome.UNSUPPORTED in (bare[0], virtual[0]):
+            continue
+        assert virtual == bare, f"VMSIM_SEED={SEED}, kernel {seed}: {random_kernel(seed)[1]}"
+        ended.add(bare[0])
+    assert ended
