@@ -17,7 +17,7 @@ from pathlib import Path
 
 from isa.asm import macros
 from isa.asm.conditionals import Conditionals
-from isa.asm.diagnostics import AsmError, Diagnostic, Fatal, Problem, Reporter, did_you_mean
+from isa.asm.diagnostics import AsmError, Diagnostic, Fatal, Problem, Reporter
 from isa.asm.directives import (
     DATA_WORDS,
     DIRECTIVES,
@@ -84,6 +84,29 @@ class Assembler:
             )
         self._raise_errors()
         return self._program(layout, image, constants)
+
+    def run_single(self, file: SourceFile) -> bytes:
+        """The bytes of the one instruction that the source consists of, or an `AsmError`."""
+        line = file.lines[0] if file.lines else Line(file, 1, "")
+        image = b""
+        try:
+            cursor = Cursor(tokenize(line))
+            token = cursor.next()
+            if len(file.lines) > 1 or token.kind != "name" or token.text.lower() in DIRECTIVES:
+                raise Problem("a single instruction is expected here", line=line)
+            self._instruction(cursor, token)
+            self._check_names()
+            self._encode()
+            self._raise_errors()
+            layout = Layout(self.items, self.symbols, self.origin, self.reporter)
+            layout.settle()
+            image = layout.emit()
+        except Problem as problem:
+            self.reporter.add(problem, line)
+        except RecursionError:
+            self.reporter.add(Problem("this expression is nested too deeply"), line)
+        self._raise_errors()
+        return image
 
     def _raise_errors(self) -> None:
         if self.reporter.errors:
@@ -417,26 +440,4 @@ def encode(text: str, address: int = 0) -> bytes:
         file = SourceFile("<instruction>", text, None)
     except Problem as problem:
         raise AsmError([Diagnostic("<instruction>", 1, 1, 1, problem.message, problem.hint)]) from None
-    asm = Assembler(Library(None, ()), {}, address)
-    line = file.lines[0] if file.lines else Line(file, 1, "")
-    try:
-        cursor = Cursor(tokenize(line))
-        token = cursor.next()
-        if len(file.lines) > 1 or token.kind != "name" or token.text.lower() in DIRECTIVES:
-            hint = did_you_mean(token.text.lower(), PREFIXES) if token.kind == "name" else None
-            raise Problem("a single instruction is expected here", line=line, hint=hint)
-        asm._instruction(cursor, token)
-        asm._check_names()
-    except Problem as problem:
-        asm.reporter.add(problem, line)
-    asm._raise_errors()
-    asm._encode()
-    asm._raise_errors()
-    layout = Layout(asm.items, asm.symbols, address, asm.reporter)
-    try:
-        layout.settle()
-        image = layout.emit()
-    except Problem as problem:
-        asm.reporter.add(problem, line)
-    asm._raise_errors()
-    return image
+    return Assembler(Library(None, ()), {}, address).run_single(file)

@@ -12,7 +12,6 @@ Read next: `source.py` (where places come from), `assembler.py` (who catches a `
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -171,6 +170,8 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, if one is like it at all."""
     if len(word) > 60:
         return None
+    import difflib  # only a mistake needs it
+
     near = (name for name in known if abs(len(name) - len(word)) <= 3)
     found = difflib.get_close_matches(word, list(itertools.islice(near, 2000)), n=1, cutoff=0.6)
     return found[0] if found else None

@@ -18,7 +18,7 @@ MAX_DEPTH = 64
 """Macros within macros, files within files."""
 MAX_EXPANDED_LINES = 100_000
 """Lines that come out of macros and repetitions, all together."""
-MAX_EXPANDED_TEXT = 16 << 20
+MAX_EXPANDED_TEXT = 8 << 20
 """The same in characters."""
 MAX_LINES = 1_000_000
 """Lines of all kinds."""

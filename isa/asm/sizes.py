@@ -112,6 +112,7 @@ def _immediate(mnemonic: str, operand: Imm, i: int, first: Resolved | None) -> I
 
 
 def width_of(operand: Resolved) -> int:
+    """The width that an operand brings along, or 0."""
     if isinstance(operand, Reg):
         return operand.bits
     return 0 if isinstance(operand, Far) else operand.size

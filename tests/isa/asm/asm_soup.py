@@ -132,7 +132,7 @@ def main() -> None:
     count = int(sys.argv[2])
     for _ in range(count):
         text = "label:\n" + "\n".join(soup(rng) for _ in range(rng.randrange(1, 6)))
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             assemble(text)
         except AsmError as error:
@@ -141,7 +141,7 @@ def main() -> None:
         except BaseException:
             print("failed on:", text, file=sys.stderr)
             raise
-        taken = time.perf_counter() - started
+        taken = time.process_time() - started
         if taken > 1:
             raise SystemExit(f"{taken:.1f} s for: {text}")
     print("ok", count)

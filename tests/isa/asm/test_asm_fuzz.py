@@ -53,10 +53,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_an_error_and_ends_quickly(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(AsmError):
         assemble(BOMBS[name])
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_file_that_includes_itself_ends_quickly(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_file_that_includes_itself_ends_quickly(tmp_path: Path) -> None:
 
 def outcome(text: str) -> None:
     """A program or an `AsmError`, within a second."""
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         assert isinstance(assemble(text), Program)
     except AsmError as error:
@@ -77,7 +77,7 @@ def outcome(text: str) -> None:
             assert diagnostic.line >= 1
             assert diagnostic.column >= 1
             assert diagnostic.render()
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 fuzz = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -118,9 +118,9 @@ def test_a_thousand_lines_take_a_fraction_of_a_second() -> None:
     body = "f{0}: push ebp\nmov ebp, esp\nmov eax, [ebp+{0}]\nadd eax, {0}\ncmp eax, f{0}\nje f{0}\npop ebp\nret\n"
     source = "".join(body.format(i) for i in range(125))
     assemble(source)
-    started = time.perf_counter()
+    started = time.process_time()
     assemble(source)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
