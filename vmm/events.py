@@ -40,7 +40,7 @@ class Emulated(Event):
 
 @dataclass(frozen=True, slots=True)
 class Reflected(Event):
-    """A fault was delivered to the guest through its own tables."""
+    """A fault was delivered to the guest through its own tables, by its monitor or by the hardware."""
 
     fault: str
     handler: int
@@ -48,7 +48,15 @@ class Reflected(Event):
 
 @dataclass(frozen=True, slots=True)
 class Injected(Event):
-    """A virtual interrupt was delivered to the guest."""
+    """An interrupt of a device was delivered to the guest."""
+
+    vector: int
+    handler: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareInterrupt(Event):
+    """The guest executes INT n; `handler` is what its table has for `vector`."""
 
     vector: int
     handler: int

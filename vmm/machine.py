@@ -50,6 +50,7 @@ class Stop:
 
 
 HALT = Stop(None, "halted")
+BREAKPOINT = Stop(None, "breakpoint")  # before an instruction that `Mode.breakpoints` names
 
 
 @dataclass(slots=True)

@@ -8,13 +8,16 @@ instructions. A new technique is a subclass here and nothing anywhere else. Next
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Container
 from typing import TYPE_CHECKING, ClassVar
 
 from isa import consts as c
 from isa.cpu import Cpu
 from isa.disasm import format_insn
 from isa.exits import Exit, Reason
+from isa.faults import Fault
 from isa.state import BASE, CPL, CR0, CR2, CR3, EFLAGS, EIP, GDT_BASE, GDT_LIMIT, IDT_BASE, IDT_LIMIT, SEL
+from vmm.events import Injected, Reflected, SoftwareInterrupt
 from vmm.image import Image
 from vmm.machine import Outcome, Stop
 
@@ -29,9 +32,11 @@ class Mode(ABC):
     title: ClassVar[str]  # a line for people
     paravirtual: ClassVar[bool] = False  # the guest is built for it (PARA)
     promises_equivalence: ClassVar[bool] = True
+    heeds_breakpoints: ClassVar[bool] = False  # `run` asks `breakpoints` before each instruction
 
     cpu: Cpu
     guest: Cpu
+    breakpoints: Container[int] = ()  # linear addresses; where one stops the guest, `run` gives BREAKPOINT
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -74,6 +79,25 @@ class Mode(ABC):
     def interrupt_line_changed(self) -> None:
         """The interrupt controller wants attention, or no longer does."""
         self.cpu.interrupt_line_changed()
+
+    # -- what guests and hardware do without a monitor, for those who listen ---------------------------
+
+    def delivered(self, vector: int, fault: Fault | None, eip: int) -> None:
+        """Hardware delivered a fault or an interrupt to the guest."""
+        if self.ledger.listening:
+            s = self.guest.s
+            if fault is None:
+                self.ledger.emit(Injected(self.count, eip, vector, s[EIP]))
+            else:
+                self.ledger.emit(Reflected(self.count, eip, str(fault), s[EIP]))
+
+    def software_interrupt(self, vector: int) -> None:
+        """The guest is about to go through its IDT by INT n."""
+        if self.ledger.listening:
+            s = self.guest.s
+            gate = self.guest.peek((s[IDT_BASE] + 8 * vector) & c.M32, 8) or bytes(8)
+            handler = int.from_bytes(gate[:2] + gate[6:], "little") if 8 * vector + 7 <= s[IDT_LIMIT] else 0
+            self.ledger.emit(SoftwareInterrupt(self.count, self.guest_eip, vector, handler))
 
     # -- ends that every mode knows ------------------------------------------------------------------
 

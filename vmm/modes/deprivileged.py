@@ -19,7 +19,7 @@ from isa.state import CPL, EFLAGS, EIP, HALTED, SHADOW
 from isa.table import ROWS
 from vmm.events import Emulated, Reflected, ShadowFilled, Trap
 from vmm.image import Image
-from vmm.machine import HALT, Stop
+from vmm.machine import BREAKPOINT, HALT, Stop
 from vmm.modes.base import Mode
 from vmm.monitor import cpu as interpreter
 from vmm.monitor import events
@@ -54,6 +54,7 @@ class Deprivileged(Mode):
         self.guest = self.vm.cpu
         self.shadow = ShadowTables(self.vm)
         self.world = World(self.guest, self.cpu)
+        self.guest.on_int = self.software_interrupt
 
     def start(self, image: Image) -> None:
         self.vm.memory.write_bytes(image.origin, image.data)
@@ -87,15 +88,17 @@ class Deprivileged(Mode):
         guest = self.guest
         limit = self.cpu.count + 1 if events.waits_for_shadow(guest) else until
         self.world.enter()
-        leave = self.cpu.run(limit)
+        start = self.cpu.count
+        leave = self.cpu.run(limit, self.breakpoints)
         self.cpu.until = until if limit < until else self.cpu.until
         self.world.leave()
         guest.count = self.cpu.count
-        if leave.reason in (Reason.UNTIL, Reason.STOP):
+        if leave.reason in (Reason.UNTIL, Reason.STOP, Reason.BREAKPOINT):
             if leave.reason is Reason.STOP:
                 self.cpu.stop_requested = True
-            guest.s[SHADOW] = 0
-            return None
+            if self.cpu.count > start:
+                guest.s[SHADOW] = 0
+            return BREAKPOINT if leave.reason is Reason.BREAKPOINT else None
         return self.answer(leave)
 
     def answer(self, leave: Exit) -> Stop | None:

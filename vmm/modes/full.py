@@ -17,6 +17,7 @@ class Full(Deprivileged):
 
     name = "full"
     title = "trap-and-emulate in ring 1, on a processor whose sensitive instructions all trap"
+    heeds_breakpoints = True
     policy = TrapPolicy(
         exceptions=EVERY_FAULT,
         software_interrupts=ALL_VECTORS,

@@ -32,6 +32,7 @@ class Naive(Deprivileged):
 
     name = "naive"
     title = "trap-and-emulate in ring 1, on a real x86: what does not trap fails silently"
+    heeds_breakpoints = True
     promises_equivalence = False
     # Not a trap: the simulator looks over the guest's shoulder at what would pass unseen.
     policy = TrapPolicy(

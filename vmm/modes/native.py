@@ -9,7 +9,7 @@ from isa.exits import Reason
 from isa.memory import PhysicalMemory, Ram
 from isa.state import EIP
 from vmm.image import Image
-from vmm.machine import HALT, Stop
+from vmm.machine import BREAKPOINT, HALT, Stop
 from vmm.modes.base import Mode
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ class Native(Mode):
 
     name = "native"
     title = "bare hardware, ring 0"
+    heeds_breakpoints = True
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         memory = PhysicalMemory(Ram(machine.memory))
         self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.pic)
+        self.cpu.on_delivery = self.delivered
+        self.cpu.on_int = self.software_interrupt
 
     def start(self, image: Image) -> None:
         self.cpu.memory.write_bytes(image.origin, image.data)
@@ -33,7 +36,9 @@ class Native(Mode):
         self.cpu.sync()
 
     def run(self, until: int) -> Stop | None:
-        leave = self.cpu.run(until)
+        leave = self.cpu.run(until, self.breakpoints)
         if leave.reason in (Reason.UNTIL, Reason.STOP):
             return None
+        if leave.reason is Reason.BREAKPOINT:
+            return BREAKPOINT
         return HALT if leave.reason is Reason.HALT else self.ending(leave)
