@@ -255,7 +255,6 @@ class Cpu:
         """One instruction, then the #DB that TF asks for; not after INT, which cleared TF itself."""
         insn = self._one()
         if not insn.name.startswith("int"):
-            self.s[DR + 6] |= 0x4000
             raise DebugException()
         return None
 
@@ -294,6 +293,8 @@ class Cpu:
         s = self.s
         if isinstance(fault, PageFault):
             s[CR2] = fault.address
+        elif isinstance(fault, DebugException):
+            s[DR + 6] |= c.DR6_BS
         resume = 0 if fault.trap or fault.vector == c.VEC_DF else c.RF
         interrupt(self.engine, fault.vector, fault.error, s[EIP], HARDWARE, resume)
         returns_to, s[EIP] = s[EIP], self.engine.next
