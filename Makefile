@@ -1,0 +1,34 @@
+# make        everything that has to be right: style, types, tests
+# make run    the comparison that vmsim exists for
+# Needs python3 >= 3.11 and make; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+
+.DEFAULT_GOAL := test
+.PHONY: run test bench clean
+.SILENT:
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vmsim needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+run: $(STAMP)
+	$(BIN)/vmsim compare guests/kernel.asm
+
+test: $(STAMP)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check . || { echo 'run: $(BIN)/ruff format .'; exit 1; }
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/pytest -n 2
+
+bench: $(STAMP)
+	$(BIN)/vmsim bench
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,15 @@
+"""The comparison: one guest under every technique, what each did, what it cost, and whether it is equal.
+
+    builds    the image that a mode wants
+    runs      running them all, and equality with bare hardware
+    verdict   the result in words: who wins and why, what dominates each mode
+    table     the result as a table, counted and modelled figures apart
+    document  the result as data
+
+Nothing here prints, and nothing here knows a mode by name.
+"""
+
+from vmm.compare.builds import applicable_modes, build, has_para
+from vmm.compare.runs import Comparison, Difference, Run, compare
+
+__all__ = ["Comparison", "Difference", "Run", "applicable_modes", "build", "compare", "has_para"]
