@@ -95,15 +95,19 @@ def enter(
 
 def push_same(b: Builder, image: Word, return_eip: Word, error: Word | None) -> None:
     """The frame on the current stack."""
-    size = 12 if error is None else 16
+    frame = [] if error is None else [error]
+    push_words(b, [*frame, return_eip, b.s[SEL + CS], image], 32)
+
+
+def push_words(b: Builder, words: list[Word], w: int) -> None:
+    """Push several words (lowest first) of w bits, all or none; the stack may wrap between two of them."""
+    size = w // 8
     mask = M32 if b.s[ATTR + SS] & ATTR_DB else M16
-    top = (b.s[ESP] - size) & mask
-    b.probe(SS, top, size)
-    if error is not None:
-        b.store(SS, top, error, 32)
-    b.store(SS, (top + (size - 12)) & mask, return_eip, 32)
-    b.store(SS, (top + (size - 8)) & mask, b.s[SEL + CS], 32)
-    b.store(SS, (top + (size - 4)) & mask, image, 32)
+    top = (b.s[ESP] - size * len(words)) & mask
+    for n in range(len(words)):
+        b.probe(SS, (top + size * n) & mask, size)
+    for n, word in enumerate(words):
+        b.store(SS, (top + size * n) & mask, word, w)
     b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | top
 
 
@@ -128,15 +132,15 @@ def push_inner(b: Builder, level: Word, ext: int, frame: list[Word]) -> None:
         raise InvalidTSS(selector_error(selector) + ext)
     if not attr & ATTR_P:
         raise StackFault(selector_error(selector) + ext)
-    size = 4 * len(frame)
     mask = M32 if attr & ATTR_DB else M16
-    top = (esp - size) & mask
-    if not within(attr, limit_of(low, high), top, size):
-        raise StackFault(selector_error(selector) + ext)
+    top = (esp - 4 * len(frame)) & mask
     base = base_of(low, high)
-    b.probe_system((base + top) & M32, size)
+    for n in range(len(frame)):
+        if not within(attr, limit_of(low, high), (top + 4 * n) & mask, 4):
+            raise StackFault(selector_error(selector) + ext)
+        b.probe_system((base + ((top + 4 * n) & mask)) & M32, 4)
     for n, word in enumerate(frame):
-        b.store_system((base + top + 4 * n) & M32, word, 32)
+        b.store_system((base + ((top + 4 * n) & mask)) & M32, word, 32)
     set_accessed(b, at, high)
     b.set_segment(SS, (selector & 0xFFFC) | level, base, limit_of(low, high), attr | TYPE_ACCESSED)
     b.s[ESP] = (esp & (M32 ^ mask)) | top

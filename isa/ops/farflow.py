@@ -13,7 +13,7 @@ from isa.consts import (
     ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, ESP, M16, M32, MASK, NT, SEL_RPL, SS, TYPE_ACCESSED, TYPE_CALL_GATE16,
     TYPE_CALL_GATE32, TYPE_LDT, VM,
 )  # fmt: skip
-from isa.deliver import SOFTWARE, interrupt, push_inner
+from isa.deliver import SOFTWARE, interrupt, push_inner, push_words
 from isa.faults import BoundRange, GeneralProtection, SegmentNotPresent, StackFault
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
@@ -124,13 +124,7 @@ def jmp_far(b: Builder, i: Insn) -> None:
 
 def _push_return(b: Builder, w: int) -> None:
     """CS and EIP of the next instruction on the current stack."""
-    size = w // 4
-    mask = M32 if b.s[ATTR + SS] & ATTR_DB else M16
-    top = (b.s[ESP] - size) & mask
-    b.probe(SS, top, size)
-    b.store(SS, top, b.trunc(b.next, w), w)
-    b.store(SS, (top + size // 2) & mask, b.trunc(b.s[SEL + CS], w), w)
-    b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | top
+    push_words(b, [b.trunc(b.next, w), b.trunc(b.s[SEL + CS], w)], w)
 
 
 @insn(

@@ -164,7 +164,7 @@ def lar(b: Builder, i: Insn) -> None:
         _low, high = _descriptor(b, selector)
         attr = attr_of(high)
         if _accepts(attr, LAR_TYPES) and _visible(b, selector, attr):
-            b.write(i.dst, b.trunc(high & 0x00FF_FF00, i.dst.w))
+            b.write(i.dst, b.trunc(high & 0x00F0_FF00, i.dst.w))
             b.change_flags(ZF, ZF)
             return
     b.change_flags(ZF, 0)

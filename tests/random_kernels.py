@@ -1,13 +1,14 @@
 """Random kernels that use system instructions, for comparing modes.
 
 A fixed frame (GDT, LDT, IDT, TSS, optional paging) runs a body of 16-byte slots, each with one random
-instruction; whatever it raises is logged with its error code, and execution goes on at the next slot. So
+instruction; whatever it raises is logged with its error code and frame, and execution goes on at the next slot. So
 a program lives through its own faults, unless it ruins its tables: then it dies, under every mode alike.
 """
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,12 @@ from vmm.image import Image
 
 FRAME = """
 .org 0x100000
+header: .long 0x1BADB002, 0x10000, -(0x1BADB002 + 0x10000)        ; Multiboot, for QEMU
+        .long header, header, 0, 0, start
 start:  mov esp, stack_top
+        mov al, 0xFF                    ; no device interrupts
+        out 0x21, al
+        out 0xA1, al
         lgdt [gdt_pointer]
         lidt [idt_pointer]
         jmp far 0x08:reload
@@ -53,7 +59,7 @@ closed: add eax, 16
         or eax, 0x80000000 + WRITE_PROTECT * 0x10000      ; the tables lie in the image
         mov cr0, eax
 .endif
-        mov eax, EAX0
+        mov eax, 0x11223344
         mov ebx, 0x120000
         mov ecx, ECX0
         mov edx, 0x10
@@ -61,6 +67,10 @@ closed: add eax, 16
         mov edi, 0x120200
         mov ebp, stack_top - 256
 .if USER
+        push 0x23
+        pop ds
+        push 0x23
+        pop es
         push 0x23
         push stack_top - 512
         push EFLAGS0
@@ -76,19 +86,21 @@ trap:   push eax                        ; on the stack: eax, vector, error, eip,
         mov eax, 0x10
         mov ds, ax
         mov ebx, [log]
-        mov eax, [esp + 12]             ; vector
-        mov [ebx], eax
-        mov eax, [esp + 16]             ; error code
-        mov [ebx + 4], eax
-        mov eax, [esp + 20]             ; eip
-        mov [ebx + 8], eax
-        add dword ptr [log], 12
+.set slot, 0
+.rept 5                                 ; log vector, error code, eip, cs, eflags
+        mov eax, [esp + 12 + 4 * slot]
+        mov [ebx + 4 * slot], eax
+        .set slot, slot + 1
+.endr
+        and dword ptr [ebx + 16], 0xFFFEF72A    ; but not RF and the arithmetic flags
+        add dword ptr [log], 20
         cmp dword ptr [log], log_end
         jae over
+        mov eax, [esp + 20]
         cmp eax, body
         jb over
-        cmp eax, finish + 15
-        ja over
+        cmp eax, finish
+        jae over
         and eax, 0xFFFFFFF0
         add eax, 16
         mov [esp + 20], eax
@@ -98,7 +110,25 @@ trap:   push eax                        ; on the stack: eax, vector, error, eip,
         pop eax
         add esp, 8
         iretd
-over:   mov al, 3
+over:
+.if DUMP                                ; the end: everything to the debug console
+        mov [registers], ecx
+        mov [registers + 4], edx
+        mov [registers + 8], esi
+        mov [registers + 12], edi
+        mov [registers + 16], ebp
+        mov ax, 0x10
+        mov es, ax
+        cld
+        mov dx, 0xE9
+        mov esi, log_start
+        mov ecx, log_end + 20 - log_start
+        rep outsb
+        mov esi, 0x120000
+        mov ecx, 0x400
+        rep outsb
+.endif
+        mov al, 0
         out 0xf4, al
         hlt
 
@@ -148,23 +178,24 @@ idt:    .space 48 * 8
 stack_top:
         .space 1024
 trap_stack:
-log_start: .space 12 * 64
+log_start: .space 20 * 64
 log_end:
+registers: .space 20
 .align 16
 body:
 .rept SLOTS
         .space 16, 0x90
 .endr
-finish: mov al, 0
-        out 0xf4, al
-        hlt
+finish: ud2                             ; not in the body: the end
 """
-# A user program cannot leave by OUT; its last slot raises a fault that is not in the body.
 SLOTS = 14
 
-REGISTERS = "eax ebx ecx edx esi edi ebp".split()
-SELECTORS = "0 3 8 0x0b 0x10 0x13 0x18 0x1b 0x20 0x23 0x28 0x30 0x38 0x3b 0x40 0x48 0x50 0x51 4 7 0xc 0x58 0xfff8".split()
-MEMORY = "[ebx] [ebx+4] [esi] [edi] [ebp-8] [esp] [0x170010] [0x171010] [0x3ff000] [0x3fefff] [ebx+ecx] fs:[ebx]".split()
+REGISTERS = tuple("eax ebx ecx edx esi edi ebp".split())
+SELECTORS = tuple(
+    "0 3 8 0x0b 0x10 0x13 0x18 0x1b 0x20 0x23 0x28 0x30 0x38 0x3b 0x40 0x48 0x50 0x51 4 7 0xc 0x58 0xfff8".split()
+)
+ABSOLUTE = tuple("[esp] [0x170010] [0x171010] [0x120100] [0x3ff000] [0x3fefff] [0x120fff]".split())
+MEMORY = (*ABSOLUTE, *"[ebx] [ebx+4] [esi] [edi] [ebp-8] [ebx+ecx] fs:[ebx]".split())
 FORMS = """
 pushfd|popfd|cli|sti|pushfd; popfd|hlt|clts|cpuid|rdtsc|invd|wbinvd|iretd|retf|int3|into|nop|leave|cld|std
 push cs|push ss|push ds|push es|push fs|push gs|pop ds|pop es|pop fs|pop gs|pop ss
@@ -182,7 +213,7 @@ call far {sel}:0x100000|jmp far {sel}:0x100000|call far 0x58:0
 add {r}, {m}|xor {m}, {r}|mov {r}, {m}|mov {m}, {r}|inc dword ptr {m}|push {m}|pop {m}|xchg {r}, {m}
 div {r}|mul {r}|bound {r}, {m}|mov {r}, {imm}|sub {r}, {r2}|rep stosb|rep movsb|lodsd|ud2|rdmsr|wrmsr
 """
-ALL_FORMS = [form for line in FORMS.split("\n") for form in line.split("|") if form]
+ALL_FORMS = tuple(form for line in FORMS.split("\n") for form in line.split("|") if form)
 
 
 TABLE, DIRECTORY = 0x18_0000, 0x18_1000
@@ -200,43 +231,62 @@ def page_tables() -> bytes:
 
 
 @cache
-def frame(paging: int, wp: int, user: int, eax: int, ecx: int, eflags: int) -> tuple[bytes, int, int]:
+def frame(paging: int, wp: int, user: int, ecx: int, eflags: int, dump: int) -> tuple[bytes, int, int]:
     """The frame's image, its entry, and the address of its body."""
     program = assemble(
         FRAME,
         defines={
-            "PAGING": paging, "WRITE_PROTECT": wp, "USER": user, "EAX0": eax, "ECX0": ecx, "EFLAGS0": eflags,
+            "PAGING": paging, "WRITE_PROTECT": wp, "USER": user, "ECX0": ecx, "EFLAGS0": eflags, "DUMP": dump,
             "SLOTS": SLOTS,
         },
     )  # fmt: skip
-    return program.image.ljust(TABLE - 0x100000, b"\0") + page_tables(), program.entry, program.symbols["body"]
+    return (
+        program.image.ljust(TABLE - 0x100000, b"\0") + page_tables(),
+        program.entry,
+        program.symbols["body"],
+    )
 
 
-def instruction(rng: random.Random) -> str:
+@dataclass(frozen=True)
+class Vocabulary:
+    """What random instructions are made of."""
+
+    forms: tuple[str, ...] = ALL_FORMS
+    selectors: tuple[str, ...] = SELECTORS
+    memory: tuple[str, ...] = MEMORY
+    dump: bool = False  # print the log, registers and memory to the debug console at the end
+
+
+EVERYTHING = Vocabulary()
+
+
+def instruction(rng: random.Random, words: Vocabulary) -> str:
     """One form with its holes filled; two instructions may share a slot."""
     r, r2 = rng.choice(REGISTERS), rng.choice(REGISTERS)
-    return rng.choice(ALL_FORMS).format(
+    return rng.choice(words.forms).format(
         r=r,
         r2=r2,
         r16=r[1:],
-        m=rng.choice(MEMORY),
-        sel=rng.choice(SELECTORS),
+        m=rng.choice(words.memory),
+        sel=rng.choice(words.selectors),
         imm=hex(rng.choice((0, 1, 0x120000, 0x7FFFFFFF, 0x80000000, rng.getrandbits(32)))),
         eflags=hex(rng.choice((0x2, 0x202, 0x3002, 0x3202, 0x1202, 0x102, 0x4002, 0x246, 0x40002))),
     )
 
 
-def random_kernel(seed: int) -> tuple[Image, list[str]]:
+def random_kernel(seed: int, words: Vocabulary = EVERYTHING) -> tuple[Image, list[str]]:
     """An image, and its body as text."""
     rng = random.Random(seed)
     paging, user = rng.randrange(2), rng.randrange(3) == 0
     eflags = rng.choice((0x202, 0x2, 0x3202))
-    image, entry, body = frame(paging, rng.randrange(2), int(user), 0x11223344, rng.choice((0, 3)), eflags)
+    image, entry, body = frame(
+        paging, rng.randrange(2), int(user), rng.choice((0, 3)), eflags, int(words.dump)
+    )
     data = bytearray(image)
     text = []
     for slot in range(SLOTS):
         while True:
-            source = instruction(rng)
+            source = instruction(rng, words)
             try:
                 code = b"".join(encode(part.strip(), body + 16 * slot) for part in source.split(";"))
             except AsmError:
