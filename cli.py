@@ -1,7 +1,7 @@
 """The command line: parses, calls, prints. What is printed is made in `vmm.report` and `vmm.compare`.
 
 stdout is data, stderr is talk. Every import that costs time stands inside the command that needs it, so
-that `vmsim --help` is instant. Exit statuses are `ExitStatus`; a guest's mistake never is a traceback.
+that `vmsim --help` is instant. Exit statuses are `ExitStatus`; a guest's mistake is never a traceback.
 """
 
 from __future__ import annotations
@@ -10,22 +10,21 @@ import os
 import sys
 from collections.abc import Callable
 from enum import IntEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vmm.image import Image
     from vmm.machine import Machine, Outcome, Result
 
-F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 
-DEFAULT_BUDGET = 50_000_000
-DEFAULT_MEMORY = 16 << 20
-PAGE = 4096
-MAX_MEMORY = 2 << 30
-MULTIPLES = {"": 0, "k": 1, "m": 2, "g": 3}
+BUDGET = 50_000_000
+MEMORY = 16 << 20
+MAX_COLUMNS = 110
 
 
 class ExitStatus(IntEnum):
@@ -36,7 +35,7 @@ class ExitStatus(IntEnum):
     USAGE = 2
     BAD_GUEST = 3  # cannot be read, assembled or loaded
     GUEST_FAILURE = 4  # the guest says so itself
-    GUEST_CRASH = 5  # a triple fault, or something that nobody handles or models
+    GUEST_CRASH = 5  # a triple fault, a fault that nobody handled, or something that is not modelled
     BUDGET = 6  # instructions or time used up
     DIVERGENCE = 7  # a mode that promises equivalence broke its promise
     INTERRUPTED = 130
@@ -55,7 +54,7 @@ class ExitStatus(IntEnum):
         }.get(str(outcome), cls.INTERNAL_ERROR)
 
 
-# -- the group: errors become one line and a status -----------------------------------------------------
+# -- the group: exceptions become one line and a status ---------------------------------------------------
 
 
 class Vmsim(click.Group):
@@ -65,8 +64,11 @@ class Vmsim(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            hint = suggestion(args[0], self.commands)
-            raise click.UsageError(f"there is no command `{args[0]}`{hint}", ctx)
+            from vmm.report.words import suggestion
+
+            raise click.UsageError(
+                f"there is no command `{args[0]}`{suggestion(args[0], self.commands)}", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -77,137 +79,81 @@ class Vmsim(click.Group):
         except (KeyboardInterrupt, click.Abort):
             talk("interrupted")
             ctx.exit(ExitStatus.INTERRUPTED)
-        except BrokenPipeError:
-            # Whoever read our output has seen enough.
+        except BrokenPipeError:  # whoever read our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(ExitStatus.OK)
         except Exception as error:
             if type(error).__name__ in ("AsmError", "LoadError"):
-                talk(str(error), fg=None)
+                talk(str(error), colour="red")
                 ctx.exit(ExitStatus.BAD_GUEST)
             if ctx.params.get("debug"):
                 raise
-            talk(f"internal error: {type(error).__name__}: {error}", fg="red")
-            talk("this is a mistake in vmsim, not in the guest; run with --debug to see where", fg=None)
+            talk(f"internal error: {type(error).__name__}: {error}", colour="red")
+            talk("this is a mistake in vmsim, not in the guest; `vmsim --debug …` shows where", colour=None)
             ctx.exit(ExitStatus.INTERNAL_ERROR)
 
 
-def talk(text: str, fg: str | None = "yellow") -> None:
-    """A message to the person, on stderr."""
-    first, _, rest = text.partition("\n")
-    click.echo(click.style(first, fg=fg) + ("\n" + rest if rest else ""), err=True)
+def talk(text: str, colour: str | None = "yellow") -> None:
+    """A message to the person, on stderr; its first line in colour."""
+    first, newline, rest = text.partition("\n")
+    click.echo(click.style(first, fg=colour) + newline + rest, err=True)
 
 
-def suggestion(word: str, known: Any) -> str:
-    """`; did you mean …?`, or nothing."""
-    import difflib
+def columns() -> int:
+    """The width to write for."""
+    import shutil
 
-    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f"; did you mean `{found[0]}`?" if found else ""
-
-
-# -- kinds of parameters ----------------------------------------------------------------------------------
+    return min(shutil.get_terminal_size().columns, MAX_COLUMNS)
 
 
-class Count(click.ParamType):
-    """A number of instructions: 500000, 1_000_000, 10M. With `binary`, bytes: 16M is 16 MiB."""
-
-    def __init__(self, binary: bool = False) -> None:
-        self.binary = binary
-        self.name = "size" if binary else "count"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        text = value.strip().lower().replace(",", "")
-        unit = text[-1:] if text[-1:] in MULTIPLES and not text.startswith("0x") else ""
-        number = text[: len(text) - len(unit)]
-        factor: int = (1024 if self.binary else 1000) ** MULTIPLES[unit]
-        try:
-            result = int(float(number) * factor) if "." in number else int(number, 0) * factor
-        except (ValueError, OverflowError):
-            self.fail(f"`{value}` is not a {self.name}; write 500000, 1_000_000 or 10M", param, ctx)
-        if result <= 0:
-            self.fail("must be more than nothing", param, ctx)
-        return result
+# -- parameters ---------------------------------------------------------------------------------------------
 
 
-class Named(click.ParamType):
-    """One name, or with `many` a list separated by commas, out of those that `known` gives."""
+class Read(click.ParamType[Any]):
+    """A parameter as `vmm.report.words` reads it, imported when there is something to read."""
 
-    def __init__(self, name: str, known: Callable[[], list[str]], many: bool = False) -> None:
+    def __init__(self, name: str, what: str) -> None:
         self.name = name
-        self.known = known
-        self.many = many
+        self.what = what
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        names = [word.strip() for word in value.split(",")] if self.many else [value.strip()]
-        known = self.known()
-        for name in names:
-            if name not in known:
-                hint = suggestion(name, known) or f"; there are {', '.join(known)}"
-                self.fail(f"there is no {self.name} `{name}`{hint}", param, ctx)
-        return list(dict.fromkeys(names)) if self.many else names[0]
+        if not isinstance(value, str):
+            return value
+        from vmm.report import words
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[click.shell_completion.CompletionItem]:
-        known = self.known()
-        return [click.shell_completion.CompletionItem(n) for n in known if n.startswith(incomplete)]
+        try:
+            return getattr(words, f"read_{self.what}")(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
-def mode_names() -> list[str]:
-    """The modes there are."""
-    from vmm.modes import MODES
-
-    return list(MODES)
-
-
-def profile_names() -> list[str]:
-    """The cost profiles there are."""
-    from vmm.cost import profile_names
-
-    return profile_names()
-
-
-def guest_argument(command: F) -> F:
-    """GUEST: a file, or the name of a built-in guest."""
-    return click.argument("guest")(command)
-
-
-def mode_option(command: F) -> F:
-    """--mode, bare hardware if not given."""
-    kind = Named("mode", mode_names)
-    return click.option("--mode", "-m", type=kind, help="The technique; bare hardware by default.")(command)
+guest_argument: Decorator = click.argument("guest")
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+mode_option: Decorator = click.option(
+    "--mode", "-m", type=Read("mode", "mode"), help="The technique; bare hardware if not given."
+)
+budget_option: Decorator = click.option(
+    "--budget",
+    type=Read("count", "count"),
+    default=BUDGET,
+    help="Guest instructions at most; 50M if not given.",
+)
+memory_option: Decorator = click.option(
+    "--memory", type=Read("size", "size"), default=MEMORY, help="Guest memory; 16M if not given."
+)
+profile_option: Decorator = click.option(
+    "--profile", type=Read("name", "profile"), help="The machine that cycles are modelled on: p4-672, i386."
+)
+timeout_option: Decorator = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Seconds at most."
+)
 
 
-def run_options(command: F) -> F:
-    """What everything that runs a guest takes."""
-    options = (
-        click.option(
-            "--budget",
-            type=Count(),
-            default=DEFAULT_BUDGET,
-            help="Guest instructions at most; 10M and the like.",
-        ),
-        click.option(
-            "--memory", type=Count(binary=True), default=DEFAULT_MEMORY, help="Guest RAM, 16M by default."
-        ),
-        click.option(
-            "--profile",
-            type=Named("profile", profile_names),
-            help="The machine that cycles are modelled on; p4-672 by default.",
-        ),
-        json_option,
-    )
-    for option in reversed(options):
+def run_options(command: Any) -> Any:
+    """What everything takes that runs a guest to its end."""
+    for option in (json_option, profile_option, memory_option, timeout_option, budget_option):
         command = option(command)
     return command
-
-
-def json_option(command: F) -> F:
-    """--json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
 def print_json(document: Any) -> None:
@@ -218,57 +164,24 @@ def print_json(document: Any) -> None:
 
 
 def guest_path(name: str) -> Path:
-    """The file that a GUEST argument means. Raises `LoadError` with a hint."""
-    import guests
-    from vmm.image import LoadError
+    """The file that a GUEST argument means. `LoadError`."""
+    from vmm.report.words import guest_path
 
-    path = Path(name)
-    if path.exists():
-        return path
-    bare = name.removesuffix(".asm")
-    found = guests.find(bare)
-    if found is not None:
-        return found
-    known = {file.stem for file in guests.LIBRARY.glob("*.asm")}
-    hint = suggestion(Path(bare).name, known) or "; `vmsim guests` lists the built-in ones"
-    raise LoadError(f"{name}: no such file{hint}")
+    return guest_path(name)
 
 
-def load(name: str, mode: str, defines: dict[str, int] | None = None) -> Image:
-    """The guest, built for a mode."""
+def machine_for(guest: str, mode: str | None, memory: int) -> Machine:
+    """A machine with the guest in it, built for the mode."""
     from vmm.compare import build
-
-    return build(guest_path(name), mode, defines)
-
-
-def machine_for(image: Image, mode: str, memory: int) -> Machine:
-    """A machine with the guest in it; a guest that does not fit is the guest's mistake."""
     from vmm.image import LoadError
     from vmm.machine import Machine
-
-    try:
-        return Machine(image, mode, memory=memory)
-    except ValueError as error:
-        raise LoadError(str(error)) from None
-
-
-def checked_memory(memory: int) -> int:
-    """Whole pages, and not more than there is room for."""
-    if memory % PAGE or memory > MAX_MEMORY:
-        raise click.BadParameter(
-            f"must be whole pages of {PAGE} bytes, {MAX_MEMORY >> 30}G at most", param_hint="--memory"
-        )
-    return memory
-
-
-def or_bare(mode: str | None) -> str:
-    """The mode asked for, else bare hardware."""
     from vmm.modes import BARE
 
-    return mode or BARE
-
-
-# -- running ----------------------------------------------------------------------------------------------
+    image: Image = build(guest_path(guest), mode or BARE)
+    try:
+        return Machine(image, mode or BARE, memory=memory)
+    except ValueError as error:
+        raise LoadError(str(error)) from None
 
 
 @click.group(
@@ -289,6 +202,9 @@ def cli(ctx: click.Context, debug: bool) -> None:
         click.echo(ctx.get_help())
 
 
+# -- running ------------------------------------------------------------------------------------------------
+
+
 def console_writer() -> Callable[[int], None]:
     """Writes the guest's console to stdout as it comes, byte for byte."""
     stream = click.get_binary_stream("stdout")
@@ -301,46 +217,19 @@ def console_writer() -> Callable[[int], None]:
     return write
 
 
-def report_run(result: Result, profile: str | None, as_json: bool) -> None:
-    """The end of a run: JSON on stdout, or words on stderr."""
-    from vmm.cost import DEFAULT_PROFILE, load_profile, price
-    from vmm.report import run as report
-
-    cycles = price(result, load_profile(profile or DEFAULT_PROFILE))
-    if as_json:
-        print_json(report.document(result, cycles))
-        return
-    if result.console and not result.console.endswith("\n"):
-        click.echo()
-    colour = {ExitStatus.OK: "green", ExitStatus.INTERRUPTED: "yellow"}.get(
-        ExitStatus.of(result.outcome), "red"
-    )
-    talk("\n".join(report.summary(result, cycles, columns())), fg=colour)
-
-
-def columns() -> int:
-    """The width to write for."""
-    import shutil
-
-    return min(shutil.get_terminal_size().columns, 110)
-
-
 @cli.command(
-    epilog="Examples:  vmsim run hello  |  vmsim run my.asm --mode full --budget 10M  |  vmsim run kernel --json"
+    epilog="Examples:  vmsim run hello  |  vmsim run my.asm -m full --budget 10M  |  vmsim run kernel --json"
 )
 @guest_argument
 @mode_option
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Seconds at most."
-)
 @run_options
 @click.pass_context
 def run(
     ctx: click.Context,
     guest: str,
     mode: str | None,
-    timeout: float | None,
     budget: int,
+    timeout: float | None,
     memory: int,
     profile: str | None,
     as_json: bool,
@@ -351,8 +240,7 @@ def run(
     """
     from vmm.watch import Watch
 
-    mode = or_bare(mode)
-    machine = machine_for(load(guest, mode), mode, checked_memory(memory))
+    machine = machine_for(guest, mode, memory)
     if not as_json:
         machine.devices.on_console = console_writer()
     with Watch(timeout) as watch:
@@ -362,22 +250,25 @@ def run(
     ctx.exit(ExitStatus.of(result.outcome))
 
 
-# -- sources ----------------------------------------------------------------------------------------------
+def report_run(result: Result, profile: str | None, as_json: bool) -> None:
+    """The end of a run: JSON on stdout, or words on stderr."""
+    from vmm.cost import DEFAULT_PROFILE, load_profile, price
+    from vmm.report import run as report
+
+    cycles = price(result, load_profile(profile or DEFAULT_PROFILE))
+    if as_json:
+        print_json(report.document(result, cycles))
+        return
+    stream = click.get_binary_stream("stdout")
+    if result.console and not result.console.endswith("\n"):
+        stream.write(b"\n")
+    stream.flush()
+    status = ExitStatus.of(result.outcome)
+    colour = {ExitStatus.OK: "green", ExitStatus.INTERRUPTED: "yellow"}.get(status, "red")
+    talk("\n".join(report.summary(result, cycles, columns())), colour)
 
 
-class Define(click.ParamType):
-    """NAME or NAME=VALUE."""
-
-    name = "name[=value]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        name, _, number = value.partition("=")
-        try:
-            return name.strip(), int(number or "1", 0)
-        except ValueError:
-            self.fail(f"`{number}` is not a number", param, ctx)
+# -- sources ------------------------------------------------------------------------------------------------
 
 
 @cli.command(
@@ -386,7 +277,7 @@ class Define(click.ParamType):
 @click.argument("file")
 @click.option("-o", "output", metavar="FILE", help="Write the flat binary; - is stdout.")
 @click.option("--listing", is_flag=True, help="Print addresses and bytes beside the source.")
-@click.option("-D", "defines", multiple=True, type=Define(), help="Define a constant, 1 by default.")
+@click.option("-D", "defines", multiple=True, type=Read("name[=value]", "define"), help="Define a constant.")
 @json_option
 @click.pass_context
 def asm(
@@ -398,13 +289,12 @@ def asm(
     as_json: bool,
 ) -> None:
     """Assemble FILE and say what came of it; every mistake is reported with its place."""
-    import guests
-    from isa.asm import AsmError, assemble
+    from isa.asm import AsmError
     from vmm.report import assembly
 
     path = guest_path(file)
     try:
-        program = assemble(source(path), defines=dict(defines), include_dirs=(guests.LIBRARY,))
+        program = assembly.assemble_file(path, dict(defines))
     except AsmError as error:
         if not as_json:
             raise
@@ -421,17 +311,6 @@ def asm(
         click.echo(program.listing(), nl=False)
     elif output != "-":
         click.echo(assembly.summary(path, program, output))
-
-
-def source(path: Path) -> Path:
-    """A path that can be read as source. Raises `LoadError`."""
-    from vmm.image import LoadError
-
-    if path.is_dir():
-        raise LoadError(f"{path} is a directory, not a source")
-    if not os.access(path, os.R_OK):
-        raise LoadError(f"{path}: permission denied")
-    return path
 
 
 def main() -> None:

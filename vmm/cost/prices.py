@@ -3,9 +3,9 @@
     cycles = sum over all figures of  count x (constant + constant + ...)
 
 The table below is all of it. Every cycle is booked on what the guest was doing (an *activity*), so that
-bare hardware and all techniques can be compared line by line: a port access costs a bus cycle bare, a trap
-and a virtual device under a monitor. A figure whose events are priced under another name is in `PRICED_ELSEWHERE`; one
-that nobody has a price for is listed as unpriced and costs nothing. Next: `profile`.
+bare hardware and all techniques can be compared line by line: a port access costs a bus cycle bare, a
+trap and a virtual device under a monitor. A figure whose events are priced under another name is in
+`PRICED_ELSEWHERE`; one that nobody has a price for is listed as unpriced and costs nothing. Next: `profile`.
 """
 
 from __future__ import annotations

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from isa.asm import Diagnostic, Program
+import guests
+from isa.asm import Diagnostic, Program, assemble
+from vmm.image import LoadError
 from vmm.report.run import SCHEMA
+
+
+def assemble_file(path: Path, defines: Mapping[str, int]) -> Program:
+    """The program in a file. `AsmError`, `LoadError`."""
+    if path.is_dir():
+        raise LoadError(f"{path} is a directory, not a source")
+    return assemble(path, defines=defines, include_dirs=(guests.LIBRARY,))
 
 
 def summary(path: Path, program: Program, output: str | None) -> str:
