@@ -27,7 +27,7 @@ from isa.engine.frames import tracing
 from isa.engine.records import WORDS as RECORD_WORDS
 from isa.engine.ssa import LIKELY
 from isa.engine.trace import run
-from isa.engine.words import text
+from isa.engine.words import TraceError, text
 from isa.insn import Insn
 from isa.state import EIP
 from isa.table import ROWS
@@ -54,6 +54,8 @@ def block_ir(name: str, instructions: Sequence[Insn], eip: int, *, loop: bool = 
     try:
         here = eip
         for i in instructions:
+            if builder.eip is not None and builder.eip is not builder.next:
+                raise TraceError("an instruction within a block jumps")
             builder.begin(i, here)
             run(ROWS[i.row].define, builder, i)
             builder.finish(i)

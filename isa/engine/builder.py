@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from isa import flags
-from isa.consts import ARITHMETIC, ATTR_P, CS, M16, M32
+from isa.consts import ARITHMETIC, ATTR_P, CS, IF, M16, M32, RF, TF
 from isa.engine.nativewords import NativeWords
 from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word, packed
 from isa.engine.ssa import Block, Code, Pick
@@ -29,8 +29,10 @@ from isa.insn import Insn, Kind, Operand
 from isa.segment import is_readable, is_writable_data
 from isa.state import ATTR, BASE, CPL, CR_WORD, DR, EFLAGS, LIMIT, SEL, new_state
 
-# Why compiled code returned. FAULT + vector is a fault of the instruction at EIP.
-DONE, BUDGET, GUARD, MEMORY, FAULT = 0, 1, 2, 3, 0x100
+# Why compiled code returned. ATTENTION: done so far, and EFLAGS has changed so that something may happen
+# between two instructions now. GUARD, MEMORY: the reference engine has to run the instruction at EIP.
+# FAULT + vector is a fault of the instruction at EIP.
+DONE, BUDGET, GUARD, MEMORY, ATTENTION, FAULT = 0, 1, 2, 3, 4, 0x100
 
 # The context, 64-bit words beside the state: where the RAM is, its size, instructions left to run, and
 # of a fault its error code (-1 if none) and address.
@@ -52,6 +54,7 @@ class Saved:
     words: dict[int, Word]
     record: Record
     eip: Word | None
+    awake: Word
     memo: dict[Any, Any]
 
 
@@ -88,8 +91,9 @@ class Words:
 class Native(NativeWords):
     """Compiles one instruction after another; `isa.language.Builder` documents the operations."""
 
-    def __init__(self, known: Mapping[int, int] = MappingProxyType(FLAT)) -> None:
+    def __init__(self, known: Mapping[int, int] = MappingProxyType(FLAT), intercepted: int = 0) -> None:
         self.known = known
+        self.intercepted = intercepted  # software interrupts that a monitor wants, a bitmap
         self.code = Code()
         self.code.state = self
         self.s = Words(self)
@@ -99,6 +103,7 @@ class Native(NativeWords):
         op, x, y, r = (Value(self.code, name, 32) for name in HEAD_RECORD)
         self.record = self.head_record = Record(op, x, y, r)
         self.eip: Word | None = None
+        self.awake: Word = 0  # not 0: look around before the next instruction
         self.memo: dict[Any, Any] = {}
         self.here: Word = 0
         self.next: Word = 0
@@ -111,6 +116,7 @@ class Native(NativeWords):
     def begin(self, i: Insn, here: int) -> None:
         """Start compiling the instruction i, which lies at `here`."""
         self.here, self.next, self.eip = here, (here + i.length) & M32, None
+        self.awake = 0
         self.before = self.save()
 
     def finish(self, i: Insn) -> None:
@@ -118,6 +124,12 @@ class Native(NativeWords):
         self.done += i.weight
         if self.eip is None:
             self.eip = self.next
+        asleep = truth(self.awake == 0)
+        if isinstance(asleep, Value):
+            cold = self.code.require(asleep)
+            going_on, self.code.here = self.code.here, cold
+            self.exit(cold, ATTENTION, self.eip, self.words, self.record)
+            self.code.here = going_on
 
     # -- the variables (ssa.State) ----------------------------------------------------------------
     def initial(self, n: int) -> Word:
@@ -128,11 +140,11 @@ class Native(NativeWords):
         return Value(self.code, f"%w{n}", 32)
 
     def save(self) -> Saved:
-        return Saved(dict(self.words), self.record, self.eip, dict(self.memo))
+        return Saved(dict(self.words), self.record, self.eip, self.awake, dict(self.memo))
 
     def restore(self, saved: Saved) -> None:
         self.words, self.record = dict(saved.words), saved.record
-        self.eip, self.memo = saved.eip, dict(saved.memo)
+        self.eip, self.awake, self.memo = saved.eip, saved.awake, dict(saved.memo)
 
     def merge(self, saved: Sequence[Saved], pick: Pick) -> None:
         keys = sorted({n for s in saved for n in s.words})
@@ -143,6 +155,7 @@ class Native(NativeWords):
         else:
             self.record = records[0]
         self.eip = pick([self.next if s.eip is None else s.eip for s in saved])
+        self.awake = pick([s.awake for s in saved])
         first, others = saved[0].memo, [s.memo for s in saved[1:]]
         self.memo = {key: v for key, v in first.items() if all(o.get(key) is v for o in others)}
 
@@ -160,7 +173,7 @@ class Native(NativeWords):
         """End `block` by going to the exit (or the head) with these values."""
         self.code.here = block
         wide = record if record is self.head_record else Record(*(fit(x, 32) for x in record.words()))
-        way = Exit(block, reason, fit(eip, 32), words, wide, self.done)
+        way = Exit(block, reason, fit(eip, 32), dict(words), wide, self.done)
         block.end = f"br label %{end}"
         if end == "exit":
             self.exits.append(way)
@@ -371,6 +384,7 @@ class Native(NativeWords):
 
     def set_eflags(self, value: Word) -> None:
         value = fit(value, 32)
+        self.awake = value & ((TF | RF | IF) & ~(self.s[EFLAGS] & IF))
         self.words[EFLAGS] = value
         self.record = Record(op_word(flags.PACKED, 32), 0, 0, value & ARITHMETIC)
 
@@ -408,9 +422,11 @@ class Native(NativeWords):
     def _elsewhere(self, *_: Any, **__: Any) -> None:
         self._guarded()
 
-    flush_tlb = flush_page = inhibit_interrupts = halt = intercepts = port_out = write_msr = not_modelled = (
-        _elsewhere
-    )
+    flush_tlb = flush_page = inhibit_interrupts = halt = port_out = write_msr = not_modelled = _elsewhere
+
+    def intercepts(self, vector: Word, software: bool) -> None:
+        if software and self.intercepted:
+            self.guard((self.intercepted >> vector) & 1 == 0 if isinstance(vector, int) else False)
 
     def port_in(self, port: Word, w: int) -> Word:
         self._guarded()

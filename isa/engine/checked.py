@@ -227,7 +227,8 @@ class Checker:
         self.cpu = cpu
         self.s = _Words(self)
         self.changed = ""
-        self.writable: list[tuple[Any, int, int]] = []  # (segment, first, last) that cannot fault any more
+        self.readable: list[tuple[Any, int, int]] = []  # (segment, from, to) that cannot fault any more
+        self.writable: list[tuple[Any, int, int]] = []
 
     @property
     def next(self) -> Checked:
@@ -241,13 +242,22 @@ class Checker:
         """Something has changed that a fault would have to undo."""
         self.changed = self.changed or what
 
-    def _access(self, name: str, segment: Any, at: int, size: int, stores: bool) -> None:
-        if any(s == segment and a <= at and at + size <= z for s, a, z in self.writable):
+    def _access(self, name: str, segment: Any, at: int, size: int) -> None:
+        """An access through a segment; what has been accessed in this way before cannot fault any more."""
+        safe = self.readable if name == "load" else self.writable
+        if any(a <= at and at + size <= z for a, z in self._near(safe, segment, at)):
             return
         if self.changed:
             raise Misuse(f"{name} may fault after {self.changed} has changed")
-        if stores or name.startswith(("probe", "load_rmw")):
-            self.writable.append((segment, at, at + size))
+        lists = [self.readable] if name == "load" else [self.readable, self.writable]
+        for places in lists:  # two places on one or two pages have nothing unchecked between them
+            near = [*self._near(places, segment, at), (at, at + size)]
+            places.append((segment, min(a for a, _ in near), max(z for _, z in near)))
+
+    def _near(self, places: list[tuple[Any, int, int]], segment: Any, at: int) -> list[tuple[int, int]]:
+        """The places less than a page away from `at`, address 0 following the last one."""
+        moved = [(at + ((a - at + (1 << 31)) & M32) - (1 << 31), z - a) for s, a, z in places if s == segment]
+        return [(a, a + length) for a, length in moved if abs(a - at) < 4096]
 
     def __getattr__(self, name: str) -> Any:
         takes = _TAKES[name]
@@ -278,15 +288,15 @@ class Checker:
     def _before(self, name: str, plain: list[Any]) -> None:
         """The rule of order: what may fault comes before what changes."""
         if name in ("load", "load_rmw"):
-            self._access(name, plain[0], plain[1], plain[2] >> 3, False)
+            self._access(name, plain[0], plain[1], plain[2] >> 3)
         elif name == "probe":
-            self._access(name, plain[0], plain[1], plain[2], False)
+            self._access(name, plain[0], plain[1], plain[2])
         elif name == "store":
-            self._access(name, plain[0], plain[1], plain[3] >> 3, True)
+            self._access(name, plain[0], plain[1], plain[3] >> 3)
         elif name == "probe_system":
-            self._access(name, "system", plain[0], plain[1], False)
+            self._access(name, "system", plain[0], plain[1])
         elif name == "store_system":
-            self._access(name, "system", plain[0], plain[2] >> 3, True)
+            self._access(name, "system", plain[0], plain[2] >> 3)
         elif name in ("udivmod", "sdivmod", "load_system") and self.changed:
             raise Misuse(f"{name} may fault after {self.changed} has changed")
 
@@ -331,7 +341,7 @@ class Checker:
         engine, s = self.cpu.engine, self.cpu.s
         insn = engine.fetch(s[EIP])
         engine.here, engine.next = s[EIP], (s[EIP] + insn.length) & M32
-        self.changed, self.writable = "", []
+        self.changed, self.readable, self.writable = "", [], []
         define: Any = ROWS[insn.row].define
         try:
             define(self, insn)

@@ -1,17 +1,16 @@
 """llvmlite behind one small class: IR text in, callable machine code out.
 
-llvmlite is imported when the first `Native Code` is wanted, so everything else works without it. No
+llvmlite is imported when the first `Compiler` is made, so everything else works without it. No
 optimisation passes run: the IR is in SSA form already and code generation at level 1 does the rest, which
 was measured to be the best trade of compile time for speed (code without passes at level 1 reaches the
 speed of `-O2` at a quarter of its cost). Modules are compiled in batches, because each costs something
-by itself; the functions of one batch live as long as their `Compiler`.
+by itself; the functions of a `Compiler` live as long as one of them does.
 """
 
 from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Iterable, MutableSequence
 from typing import Any
 
 from isa.engine.builder import CONTEXT_WORDS, LEFT, RAM, RAM_SIZE
@@ -50,6 +49,7 @@ class Compiler:
 
     def _add(self, ir: str) -> None:
         module = self._llvm.parse_assembly(ir)
+        module.verify()
         self._engine.add_module(module)
         self._engine.finalize_object()
 
@@ -60,7 +60,9 @@ class Compiler:
 
     def _function(self, name: str) -> NativeFunction:
         prototype = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
-        return prototype(self._engine.get_function_address(name))
+        function = prototype(self._engine.get_function_address(name))
+        function.compiler = self  # the code lives as long as whoever can call it
+        return function
 
 
 class Context:
@@ -77,8 +79,3 @@ class Context:
         self.words[LEFT] = budget
         reason: int = function(state.buffer_info()[0], self.address)
         return reason
-
-
-def addresses(blocks: Iterable[MutableSequence[int]]) -> list[int]:
-    """Host addresses of arrays, for those who pass them on."""
-    return [block.buffer_info()[0] for block in blocks if isinstance(block, array)]

@@ -127,6 +127,8 @@ def enter(b: Builder, i: Insn) -> None:
     pushes = 1 + level
     reserve(b, pushes, i.w)
     b.probe(SS, (b.s[ESP] - pushes * size - i.dst.value) & stack_mask(b), size)
+    for n in range(1, level):  # may fault now, before the first store; what counts is read below
+        b.load(SS, (b.s[EBP] - n * size) & stack_mask(b), i.w)
     poke(b, -size, b.trunc(b.s[EBP], i.w), i.w)
     frame = b.trunc(moved(b, -size), i.w)
     for n in range(1, level):

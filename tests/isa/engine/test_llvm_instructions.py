@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from engine_forms import FAMILIES
+from engine_pair import Pair, compile_blocks, decode_all
 
 import isa.ops  # noqa: F401
 from isa.engine.builder import DONE, FAULT
-from engine_forms import FAMILIES
-from engine_pair import Pair, compile_blocks, decode_all
 
 pytest.importorskip("llvmlite")
 
@@ -30,7 +30,7 @@ def test_compiled_instructions_equal_the_reference(family: str, compiler: Compil
     forms = list(FAMILIES[family](Random(SEED)))
     decoded = [decode_all(form.code) for form in forms]
     functions = compile_blocks(compiler, family, decoded)
-    pair = Pair(compiler, SEED)
+    pair = Pair(SEED)
     for form, instructions, function in zip(forms, decoded, functions, strict=True):
         pair.load(form.code)
         for _ in range(CASES):
