@@ -7,8 +7,9 @@ from vmm.modes.base import Mode
 from vmm.modes.full import Full
 from vmm.modes.naive import Naive
 from vmm.modes.native import Native
+from vmm.modes.rewrite import Rewrite
 
-MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full, Naive)}
+MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full, Naive, Rewrite)}
 
 BARE = Native.name  # no monitor: what the others are compared with
 

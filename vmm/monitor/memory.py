@@ -33,8 +33,9 @@ class ShadowTables:
         self.real: Cpu = vm.host.cpu
         self.root = self.host.allocate()
         self.tables: dict[int, int] = {}  # directory index -> frame of the page table
+        self.traced: set[int] = set()  # host frames that are never mapped writable
         self.monitor_table = self.host.allocate()
-        self._root_entry(MONITOR_BASE >> 22, self.monitor_table | c.PTE_P | c.PTE_W | c.PTE_A)
+        self._root_entry(MONITOR_BASE >> 22, self.monitor_table | PRESENT_ALL)
         real = self.real.s
         real[CR3] = self.root
         real[CR0] |= c.CR0_PG | c.CR0_WP
@@ -44,9 +45,9 @@ class ShadowTables:
         self.host.ram.write32(self.root + 4 * index, entry)
 
     def map_monitor(self, linear: int, frame: int, *, user: bool = False, writable: bool = True) -> None:
-        """Map a frame of the monitor into its own corner of the linear space."""
+        """Map a frame of the monitor into its own corner of the linear space; for ring 3 too if `user`."""
         index = linear >> 12 & 0x3FF
-        rights = c.PTE_P | c.PTE_A | c.PTE_D | (c.PTE_W if writable else 0)
+        rights = c.PTE_P | c.PTE_A | c.PTE_D | c.PTE_W * writable | c.PTE_U * user
         self.host.ram.write32(self.monitor_table + 4 * index, frame | rights)
         self.real.engine.flush_page(linear)
 
@@ -74,9 +75,25 @@ class ShadowTables:
         user = bool(translation & c.PTE_U)
         if write and not writable:  # allowed all the same: the supervisor, with CR0.WP clear
             writable, user = True, False
+        writable = writable and hpa not in self.traced
         entry = hpa | c.PTE_P | c.PTE_A | c.PTE_D * writable | c.PTE_W * writable | c.PTE_U * user
         self._set(gva, entry)
         return gpa, hpa, writable
+
+    def trace(self, hpa: int) -> None:
+        """From now on a frame is mapped read-only, so that stores to it trap (write traces, VMware)."""
+        self.traced.add(hpa)
+        for table in self.tables.values():
+            for at in range(table, table + c.PAGE_SIZE, 4):
+                entry = self.host.ram.read32(at)
+                if entry & c.PAGE_MASK == hpa and entry & c.PTE_W:
+                    self.host.ram.write32(at, entry & ~c.PTE_W)
+        self.real.engine.flush_tlb()
+
+    def is_traced(self, gva: int, write: int) -> bool:
+        """Whether an access that the guest's own tables allow would be a store to a traced frame."""
+        gpa = self.guest_translation(gva, write)
+        return bool(write) and self.vm.memory.frame(gpa >> 12) in self.traced
 
     def _set(self, gva: int, entry: int) -> None:
         index = gva >> 22

@@ -1,0 +1,290 @@
+"""`rewrite`: binary translation on the x86 that was really built, as VMware did it before VT-x.
+
+The guest's user code runs by direct execution in ring 3, where a real x86 does what a program expects.
+Its kernel never runs itself: what runs, in ring 1, is its translation, made when it is first reached and
+kept in a cache at the top of the linear space. What is sensitive has become harmless in the translation,
+or leaves the cache for the monitor, which emulates it by its own definition like any other mode. User code
+with IF clear or IOPL above 0, whose PUSHF and POPF would show or lose it, is translated too, for ring 3
+(VMware's rule for direct execution). Code in segments that are not flat, in rings 1 and 2 or under TF is
+interpreted, instruction by instruction.
+
+What direct execution shows to a program that asks, it showed under VMware too: SGDT, SIDT, SLDT, STR and
+SMSW, and what LAR, LSL, VERR and VERW find in the real tables. Next: `vmm/rewrite`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from isa import consts as c
+from isa.exits import Exit, Reason
+from isa.faults import NotModelled, PageFault
+from isa.state import ATTR, BASE, CPL, CR4, EFLAGS, EIP, LIMIT, SHADOW
+from isa.table import ROWS
+from vmm.events import Translated
+from vmm.machine import BREAKPOINT, Stop
+from vmm.modes.deprivileged import Deprivileged
+from vmm.monitor import events
+from vmm.monitor.vm import MONITOR_BASE
+from vmm.rewrite.cache import CacheFull, Site, TranslationCache
+from vmm.rewrite.cells import HITS, IF_BEFORE, IF_CELL, SPILL_ECX, TARGET, Cells
+from vmm.rewrite.code import Hold, Leave
+from vmm.rewrite.directory import Directory
+from vmm.rewrite.traced import trace
+from vmm.rewrite.translator import Link, Unit, translate
+from vmm.rewrite.world import CacheWorld
+
+if TYPE_CHECKING:
+    from vmm.machine import Machine
+
+TRACE_FAULTS_TOLERATED = 4  # of one instruction, before it is translated into a call-out (AA: adaptive)
+
+
+class Rewrite(Deprivileged):
+    """Binary translation of the guest's kernel, direct execution of its programs."""
+
+    name = "rewrite"
+    title = "the kernel translated at run time in ring 1, programs directly in ring 3, on a real x86"
+    heeds_breakpoints = True
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.cells = Cells(self.host, self.shadow)
+        self.cache = TranslationCache(self.host, self.shadow, self.ledger)
+        self.directory = Directory(self.cache, self.cells, self.ledger)
+        self.cache_world = CacheWorld(self.guest, self.cpu)
+        self.pages: dict[tuple[int, bool], int] = {}  # linear page, level -> frame, since paging changed
+        self.guest.on_flush = self._flushed
+        self.waiting: Link | None = None  # the jump that left the cache for want of a translation
+        self.missed = False  # an indirect jump left it
+        self.trace_faults: Counter[int] = Counter()
+        self.simulated: set[int] = set()
+
+    def settle(self) -> None:
+        """Counted in the cache, reported here."""
+        self.ledger.work["indirect hits"] = self.cells.read(HITS)
+
+    # -- which code runs how ---------------------------------------------------------------------------
+
+    def step_world(self, until: int) -> Stop | None:
+        """Run the guest in one of three ways until `until` or until the monitor is needed."""
+        start = self.cpu.count
+        if self._runs_directly():
+            self.waiting, self.missed = None, False
+            self.world.forget()
+            return super().step_world(until)
+        stop = self._run_translated(until) if self._is_translatable() else self._interpreted()
+        if (
+            stop is None
+            and self.breakpoints
+            and self.cpu.count > start
+            and self.guest_eip in self.breakpoints
+        ):
+            return BREAKPOINT
+        return stop
+
+    def _runs_directly(self) -> bool:
+        """A program in ring 3 whose PUSHF and POPF show and do what they should."""
+        s = self.guest.s
+        return s[CPL] == 3 and s[EFLAGS] & (c.IF | c.IOPL) == c.IF
+
+    def _is_translatable(self) -> bool:
+        """Code in flat segments of ring 0 or 3, below the monitor, not stepping."""
+        s = self.guest.s
+        flat = s[BASE + c.CS] == 0 and s[LIMIT + c.CS] == c.M32 and s[ATTR + c.CS] & c.ATTR_DB
+        big_stack = s[ATTR + c.SS] & c.ATTR_DB
+        level = s[CPL] in (0, 3)
+        return bool(flat and big_stack and level and not s[EFLAGS] & (c.TF | c.VM) and s[EIP] < MONITOR_BASE)
+
+    def _interpreted(self) -> Stop | None:
+        """One instruction, on the virtual processor."""
+        self.waiting, self.missed = None, False
+        self.ledger.work["instructions interpreted"] += 1
+        return self.interpret()
+
+    # -- the translation of the guest's code -----------------------------------------------------------
+
+    def _run_translated(self, until: int) -> Stop | None:
+        """Enter the cache at the guest's EIP, and answer why it was left."""
+        try:
+            found = self._find()
+        except PageFault as fault:
+            self.trapped("#PF true", None, "the guest's code is not mapped")
+            return self.reflect(fault)
+        except NotModelled as missing:
+            return self.ending(Exit(Reason.NOT_MODELLED, what=missing.what))
+        if found is None:
+            return self._interpreted()
+        one = events.waits_for_shadow(self.guest) or bool(self.breakpoints)
+        limit = self.cpu.count + 1 if one else until
+        start = self.cpu.count
+        source = self.guest.interrupts
+        self.cells.show(self.guest)
+        self.cache_world.forget()
+        self.cache_world.enter_at(found, door_open=source is None or not source.intr)
+        leave = self.cpu.run(limit)
+        if leave.reason is Reason.STOP:
+            self.cpu.stop_requested = True
+            if self.cache.sites[self.cpu.s[EIP]].piece.hold is not Hold.GUEST:
+                self.cpu.stop_requested = False
+                leave = self.cpu.run(self.cpu.count + 1)
+                self.cpu.stop_requested = True
+        self.cpu.until = until if limit < until else self.cpu.until
+        return self._left(leave, start)
+
+    def _left(self, leave: Exit, start: int) -> Stop | None:
+        """The processor came back from the cache: reconstruct the guest, then see what it was."""
+        guest = self.guest
+        site = self.cache.sites[self.cpu.s[EIP]]
+        self.cache_world.leave()
+        flags = guest.s[EFLAGS] & ~c.IF | self.cells.read(IF_CELL)
+        guest.engine.set_eflags(flags & c.M32)
+        guest.s[EIP] = site.piece.eip
+        if site.piece.hold is Hold.SPILLED:
+            guest.s[c.ECX] = self.cells.read(SPILL_ECX)
+        guest.count = self.cpu.count
+        if self.cpu.count > start:
+            guest.s[SHADOW] = 1 if site.piece.after_sti and not self.cells.read(IF_BEFORE) else 0
+        if leave.reason in (Reason.UNTIL, Reason.STOP):
+            return None
+        if leave.reason is Reason.SOFTWARE_INTERRUPT and site.piece.leave is not None:
+            return self._planted(site)
+        insn = self._peek_insn()
+        return self.answer(Exit(leave.reason, leave.fault, leave.vector, insn, leave.what, leave.faults))
+
+    def _planted(self, site: Site) -> Stop | None:
+        """An INT3 of the translator's."""
+        if site.piece.leave is Leave.CALL_OUT:
+            return self._call_out()
+        self.ledger.work["dispatches"] += 1
+        if site.piece.leave is Leave.EXIT:
+            self.waiting = site.link
+            return None
+        self.ledger.work["indirect misses"] += 1
+        guest = self.guest
+        guest.s[c.ECX] = self.cells.read(SPILL_ECX)
+        guest.s[EIP] = self.cells.read(TARGET)
+        self.cpu.count += 1
+        guest.count = self.cpu.count
+        guest.s[SHADOW] = 0
+        self.missed = True
+        return None
+
+    def _call_out(self) -> Stop | None:
+        insn = self._peek_insn()
+        name = ROWS[insn.row].name if insn is not None else "no instruction"
+        self.ledger.work["call-outs"] += 1
+        self.trapped(f"callout: {name}", insn, "the translation leaves the cache here")
+        return self.interpret()
+
+    # -- finding and making translations ---------------------------------------------------------------
+
+    def _find(self) -> int | None:
+        """The cache address for the guest's EIP, translating if need be; None if there is no RAM behind it.
+
+        Raises `PageFault` if the guest cannot fetch there.
+        """
+        waiting, missed = self.waiting, self.missed
+        self.waiting, self.missed = None, False
+        eip, user = self.guest.s[EIP], self.guest.s[CPL] == 3
+        frame = self._frame(eip, user)
+        if frame < 0:
+            return None
+        found = self.directory.find((eip, user))
+        if found is not None and found[0].frame != frame:
+            self.directory.discard(found[0])
+            found = None
+        if found is None or ((waiting or missed) and found[1] != found[0].at):
+            unit, fresh = self._translate(eip, user, frame)
+            if fresh:
+                return unit.at
+            found = unit, unit.at
+        unit = found[0]
+        if waiting is not None and waiting.target == eip:
+            self.directory.chain(waiting, unit)
+        elif missed:
+            try:
+                self.directory.remember_target(unit)
+            except CacheFull:
+                self._empty()
+                return self._translate(eip, user, frame)[0].at
+        return found[1]
+
+    def _frame(self, eip: int, user: bool) -> int:
+        """The host frame of the page at `eip`, as the processor would find it now; -1 if it is no RAM."""
+        key = eip >> 12, user
+        frame = self.pages.get(key)
+        if frame is None:
+            physical = self.guest.engine.translate(eip, 0, int(user))
+            frame = self.pages[key] = self.vm.memory.frame(physical >> 12)
+        return frame
+
+    def _translate(self, eip: int, user: bool, frame: int) -> tuple[Unit, bool]:
+        """Make a unit. True: everything else was forgotten to make room."""
+        unit = translate(self.host.ram, frame, eip, user, self.simulated)
+        emptied = False
+        try:
+            self.cache.add(unit)
+        except CacheFull:
+            self._empty()
+            emptied = True
+            self.cache.add(unit)
+        if frame not in self.shadow.traced:
+            self.shadow.trace(frame)
+            trace(self.host.ram, frame, self._stored)
+        self.directory.add(unit)
+        work = self.ledger.work
+        work["units translated"] += 1
+        work["guest bytes translated"] += len(unit.source)
+        for one in unit.instructions:
+            work[f"instructions {one.treatment}"] += 1
+        if self.ledger.listening:
+            count = len(unit.instructions)
+            self.ledger.emit(Translated(self.count, eip, unit.at, len(unit.source), unit.size, count))
+        return unit, emptied
+
+    def _empty(self) -> None:
+        """The cache is full: begin anew."""
+        self.cache.empty()
+        self.directory.empty()
+        self.ledger.work["cache emptied"] += 1
+
+    def _flushed(self, gva: int | None) -> None:
+        """The virtual processor dropped a translation of addresses, or all: code may be elsewhere now."""
+        self.shadow.follow(gva)
+        if gva is None or self.guest.s[CR4] & c.CR4_PSE:
+            self.pages.clear()
+            self.directory.forget_pages(None)
+        else:
+            for user in (False, True):
+                self.pages.pop((gva >> 12, user), None)
+            self.directory.forget_pages(gva >> 12)
+
+    # -- stores to translated code ----------------------------------------------------------------------
+
+    def _stored(self, frame: int, offset: int, size: int) -> None:
+        self.directory.check(frame, offset, size)
+
+    def page_fault(self, leave: Exit, fault: PageFault) -> Stop | None:
+        """A store to a page with translated code is emulated; the rest is as ever."""
+        try:
+            traced = self.shadow.is_traced(fault.address, 1 if (fault.error or 0) & c.PF_W else 0)
+        except (PageFault, NotModelled):
+            traced = False
+        if not traced:
+            return super().page_fault(leave, fault)
+        self.trapped("#PF trace", leave.insn, "the page holds translated code")
+        self.ledger.work["trace faults"] += 1
+        eip = self.guest.s[EIP]
+        if self.guest.s[CPL] == 0:
+            self._learn(eip)
+        return self.interpret()
+
+    def _learn(self, eip: int) -> None:
+        """An instruction that often stores to a page with code is better translated into a call-out."""
+        self.trace_faults[eip] += 1
+        if self.trace_faults[eip] == TRACE_FAULTS_TOLERATED:
+            self.simulated.add(eip)
+            self.directory.discard_at(eip)
+            self.ledger.work["instructions adapted"] += 1
