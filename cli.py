@@ -207,7 +207,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 def console_writer() -> Callable[[int], None]:
     """Writes the guest's console to stdout as it comes, byte for byte."""
-    stream = click.get_binary_stream("stdout")
+    stream = sys.stdout.buffer
 
     def write(byte: int) -> None:
         stream.write(bytes((byte,)))
@@ -259,7 +259,7 @@ def report_run(result: Result, profile: str | None, as_json: bool) -> None:
     if as_json:
         print_json(report.document(result, cycles))
         return
-    stream = click.get_binary_stream("stdout")
+    stream = sys.stdout.buffer
     if result.console and not result.console.endswith("\n"):
         stream.write(b"\n")
     stream.flush()

@@ -204,6 +204,8 @@ def _work(figure: str, profile: Profile) -> tuple[str, Terms] | None:
         row = figure.removeprefix(EXECUTED)
         constant = profile.by_row.get(row)
         return activity_of(row), (constant.name if constant else "other_sensitive",)
+    if figure.startswith(DELIVERED + "int 0x"):
+        return EVENTS, ("software_interrupt",)
     if figure.startswith(DELIVERED):
         return EVENTS, ("exception",)
     if figure.startswith(HYPERCALL):

@@ -1,4 +1,8 @@
-"""`native`: the guest alone on the machine, at ring 0, with its own tables. The measure of all others."""
+"""`native`: the guest alone on the machine, at ring 0, with its own tables. The measure of all others.
+
+What would cost something under a monitor is counted here as well, so that bare hardware has a price to
+compare with: what the kernel executes of the sensitive instructions, and what hardware delivers.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,24 @@ from typing import TYPE_CHECKING
 
 from isa.cpu import Cpu
 from isa.exits import Reason
+from isa.faults import Fault
+from isa.insn import Insn
+from isa.language import Builder
 from isa.memory import PhysicalMemory, Ram
 from isa.state import EIP
+from isa.table import ROWS, Definition, Row, Sensitive
 from vmm.image import Image
 from vmm.machine import BREAKPOINT, HALT, Stop
 from vmm.modes.base import Mode
 
 if TYPE_CHECKING:
     from vmm.machine import Machine
+
+COUNTED = frozenset(row.name for row in ROWS if row.sensitive is not Sensitive.INNOCUOUS) - {
+    "int",
+    "int3",
+    "into",
+}
 
 
 class Native(Mode):
@@ -27,8 +41,28 @@ class Native(Mode):
         super().__init__(machine)
         memory = PhysicalMemory(Ram(machine.memory))
         self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.pic)
+        self.cpu.handlers = [self._counted(row) if row.name in COUNTED else row.define for row in ROWS]
+        self.cpu.set_policy(self.cpu.policy)
         self.cpu.on_delivery = self.delivered
         self.cpu.on_int = self.software_interrupt
+
+    def _counted(self, row: Row) -> Definition:
+        """The definition of a sensitive instruction that counts how often the kernel executes it."""
+        work, figure, define = self.ledger.work, f"executed: {row.name}", row.define
+
+        def execute(b: Builder, i: Insn) -> None:
+            work[figure] += 1
+            define(b, i)
+
+        return execute
+
+    def delivered(self, vector: int, fault: Fault | None, eip: int) -> None:
+        self.ledger.work[f"delivered: {fault.name if fault else 'interrupt'}"] += 1
+        super().delivered(vector, fault, eip)
+
+    def software_interrupt(self, vector: int) -> None:
+        self.ledger.work[f"delivered: int {vector:#x}"] += 1
+        super().software_interrupt(vector)
 
     def start(self, image: Image) -> None:
         self.cpu.memory.write_bytes(image.origin, image.data)
