@@ -17,6 +17,7 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vmm.compare import Comparison
     from vmm.image import Image
     from vmm.machine import Machine, Outcome, Result
 
@@ -25,6 +26,7 @@ Decorator = Callable[[Any], Any]
 BUDGET = 50_000_000
 MEMORY = 16 << 20
 MAX_COLUMNS = 110
+PIPE_COLUMNS = 160
 
 
 class ExitStatus(IntEnum):
@@ -266,6 +268,92 @@ def report_run(result: Result, profile: str | None, as_json: bool) -> None:
     status = ExitStatus.of(result.outcome)
     colour = {ExitStatus.OK: "green", ExitStatus.INTERRUPTED: "yellow"}.get(status, "red")
     talk("\n".join(report.summary(result, cycles, columns())), colour)
+
+
+@cli.command(
+    epilog="Examples:  vmsim compare kernel  |  vmsim compare popf --modes full  |  vmsim compare my.asm --json"
+)
+@guest_argument
+@click.option("--modes", type=Read("names", "modes"), help="Modes, by commas; all that apply if not given.")
+@click.option("--strict", is_flag=True, help="A divergence counts also where no equivalence is promised.")
+@run_options
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    guest: str,
+    modes: list[str] | None,
+    strict: bool,
+    budget: int,
+    timeout: float | None,
+    memory: int,
+    profile: str | None,
+    as_json: bool,
+) -> None:
+    """Run GUEST under every mode, and compare: what each did, what it cost, whether it is equal."""
+    from vmm import compare as comparing
+    from vmm.cost import DEFAULT_PROFILE, load_profile
+    from vmm.watch import Watch
+
+    costs = load_profile(profile or DEFAULT_PROFILE)
+    with Watch(timeout) as watch, Progress() as progress:
+
+        def starts(mode: str, machine: Machine) -> None:
+            progress.show(mode)
+            watch.watch(machine)
+
+        comparison = comparing.compare(
+            guest_path(guest), modes, costs, budget=budget, memory=memory, on_start=starts, judge=watch.judge
+        )
+    if as_json:
+        from vmm.compare.document import document
+
+        print_json(document(comparison))
+    else:
+        print_comparison(comparison)
+    ctx.exit(comparison_status(comparison, strict))
+
+
+def comparison_status(comparison: Comparison, strict: bool) -> ExitStatus:
+    """The worst that happened."""
+    outcomes = [run.result.outcome for run in comparison.runs]
+    if "error" in outcomes:
+        return ExitStatus.INTERNAL_ERROR
+    if comparison.interrupted:
+        return ExitStatus.INTERRUPTED
+    if comparison.broken_promises(strict=strict):
+        return ExitStatus.DIVERGENCE
+    return ExitStatus.of(outcomes[0])
+
+
+class Progress:
+    """Which mode is running, on a terminal only."""
+
+    def __enter__(self) -> Progress:
+        self.shown = 0
+        self.wanted = sys.stderr.isatty()
+        return self
+
+    def show(self, mode: str) -> None:
+        """Replace what is shown."""
+        if self.wanted:
+            text = f"running under {mode} …"
+            click.echo("\r" + text.ljust(self.shown), nl=False, err=True)
+            self.shown = len(text)
+
+    def __exit__(self, *error: object) -> None:
+        if self.shown:
+            click.echo("\r" + " " * self.shown + "\r", nl=False, err=True)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """The table, and below it the words."""
+    from rich.console import Console
+
+    from vmm.compare import screen
+
+    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
+    for part in screen.parts(comparison, min(console.width, MAX_COLUMNS)):
+        console.print(part, soft_wrap=isinstance(part, str))
 
 
 # -- sources ------------------------------------------------------------------------------------------------

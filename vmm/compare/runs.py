@@ -14,12 +14,13 @@ from pathlib import Path
 from vmm.compare.builds import applicable_modes, build
 from vmm.cost import Cycles, Profile, price
 from vmm.image import Image
-from vmm.machine import DEFAULT_BUDGET, DEFAULT_MEMORY, Machine, Outcome, Result
+from vmm.machine import DEFAULT_BUDGET, DEFAULT_MEMORY, Machine, Outcome, Result, Stop
 from vmm.modes import BARE
+from vmm.monitor.cpu import MonitorBug
 
 BUDGET_FACTOR = 20  # a guest that went astray need not be followed further than this
 BUDGET_SLACK = 100_000
-CONTEXT = 24  # characters shown around the place where two consoles part
+CONTEXT = 40  # characters shown on each side of the place where two consoles part
 
 Listener = Callable[[str, Machine], None]
 
@@ -80,13 +81,15 @@ class Comparison:
         """The others."""
         return self.runs[1:]
 
-    def slowdown(self, run: Run, *, ports: bool = True) -> float | None:
-        """How many times the cycles of bare hardware a run takes; None if it did not come to its end."""
-        if not run.finished or not self.bare.finished:
+    def slowdown(self, run: Run, apart: Sequence[str] = ()) -> float | None:
+        """How many times the cycles of bare hardware a run takes, some activities left out.
+
+        None if there is no such number: a run that went another way did not do the same work.
+        """
+        if not run.finished or not self.bare.finished or not run.equal:
             return None
-        if ports:
-            return run.cycles.total / self.bare.cycles.total
-        return run.cycles.without_ports / self.bare.cycles.without_ports
+        bare = self.bare.cycles
+        return (run.cycles.total - run.cycles.of(*apart)) / (bare.total - bare.of(*apart))
 
     def broken_promises(self, *, strict: bool = False) -> list[Run]:
         """Runs that differ though their mode promises equivalence; with `strict`, all that differ."""
@@ -124,7 +127,7 @@ def compare(
         machine = Machine(mine, mode, memory=memory)
         if on_start is not None:
             on_start(mode, machine)
-        result = machine.run(budget)
+        result = _run(machine, budget)
         if judge is not None:
             result = judge(result)
         run = Run(result, price(result, profile), mine)
@@ -141,6 +144,15 @@ def compare(
                 run.memory_compared = True
                 run.differences += _memory_differences(image, bare_memory, _memory(machine))
     return comparison
+
+
+def _run(machine: Machine, budget: int) -> Result:
+    """A run to its end; a mistake of the monitor's own ends this run and not the comparison."""
+    try:
+        return machine.run(budget)
+    except (MonitorBug, AssertionError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        text = f"internal error: {type(error).__name__}: {error}"
+        return machine.result(Stop(Outcome.ERROR, text))
 
 
 def _order(modes: Sequence[str]) -> list[str]:
@@ -186,7 +198,7 @@ def _console_difference(expected: str, actual: str) -> Difference:
 
 
 def _excerpt(text: str, start: int, at: int) -> str:
-    start = max(start, at - 2 * CONTEXT)
+    start = max(start, at - CONTEXT)
     end = text.find("\n", at)
     shown = text[start : min(len(text) if end < 0 else end, at + CONTEXT)]
     return repr(shown) if shown else "nothing more"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INSTRUCTIONS = "guest instructions"
 PORTS = "port I/O"
-EVENTS = "system calls, faults, interrupts"
+EVENTS = "interrupts, exceptions"
 PRIVILEGED = "sensitive instructions"
 PAGING = "page tables"
 TRANSLATION = "translation"

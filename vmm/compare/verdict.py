@@ -1,0 +1,153 @@
+"""The comparison in words: which monitor is cheapest and why, and what dominates each mode.
+
+Every sentence is made from figures of the runs; cycles are called cycles of the model. Only a run that
+equals bare hardware can win. Port I/O is told apart: it measures a bus and virtual devices more than a
+technique, and a slow console would drown everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmm.compare.runs import Comparison, Run
+from vmm.compare.table import times
+from vmm.cost import Item
+from vmm.cost.prices import CALL_OUT, DELIVERED, EXECUTED, HYPERCALL, INSTRUCTIONS, PORTS, TRANSLATION
+
+MUCH = 0.5
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Everything there is to say, the winner first."""
+    return [*summary(comparison), *costs(comparison)]
+
+
+def summary(comparison: Comparison) -> list[str]:
+    """Who wins, and what has to be known to believe it."""
+    return [*_winner(comparison), *_translation(comparison), *_ports(comparison)]
+
+
+def costs(comparison: Comparison) -> list[str]:
+    """What dominates each mode, and what nobody has a price for."""
+    said = [dominant(run) for run in comparison.runs]
+    unpriced = sorted({figure for run in comparison.runs for figure in run.cycles.unpriced})
+    if unpriced:
+        said.append(f"Without a price in {comparison.profile.name}, and so left out: {', '.join(unpriced)}.")
+    return said
+
+
+def differences(comparison: Comparison) -> Iterator[str]:
+    """Where a run is not as bare hardware; one line each."""
+    for run in comparison.monitored:
+        for found in run.differences or ():
+            yield (
+                f"{run.mode} differs in {found.kind}, {found.location}: "
+                f"{comparison.bare.mode} has {found.expected}, {run.mode} has {found.actual}"
+            )
+
+
+def ranking(comparison: Comparison) -> list[Run]:
+    """The monitors that equal bare hardware, the cheapest first, port I/O left out."""
+    honest = [
+        run for run in comparison.monitored if run.finished and run.equal and not run.result.divergences
+    ]
+    return sorted(honest, key=lambda run: run.cycles.without_ports)
+
+
+def _winner(comparison: Comparison) -> Iterator[str]:
+    ranked = ranking(comparison)
+    if not ranked:
+        if comparison.monitored:
+            yield "No monitor ran this guest as bare hardware does, so none is the cheapest."
+        return
+    best = ranked[0]
+    if len(ranked) == 1:
+        yield f"{best.mode} is the only monitor equal to bare hardware: {_factor(comparison, best)} its cycles."
+        return
+    rest = ", ".join(f"{run.mode} {_factor(comparison, run)}" for run in ranked[1:])
+    yield (
+        f"{best.mode} is the cheapest monitor that equals bare hardware: {_factor(comparison, best)} its cycles, "
+        f"port I/O apart ({rest}). {_reason(best, ranked[1])}"
+    )
+
+
+def _factor(comparison: Comparison, run: Run, *apart: str) -> str:
+    return times(comparison.slowdown(run, (PORTS, *apart)))
+
+
+def _translation(comparison: Comparison) -> Iterator[str]:
+    """A cost that is paid once says little about a guest that runs for long."""
+    for run in ranking(comparison):
+        once = run.cycles.of(TRANSLATION)
+        if once > MUCH / 2 * run.cycles.without_ports:
+            yield (
+                f"{run.mode} spends {once:,} cycles on translation, most of them once for each piece of code; "
+                f"the longer the guest runs, the nearer it comes to {_factor(comparison, run, TRANSLATION)}."
+            )
+
+
+def _reason(best: Run, second: Run) -> str:
+    """The activity in which the winner saves most against the runner-up."""
+    activities = {item.activity for run in (best, second) for item in run.cycles.items} - {PORTS}
+    saved = {name: second.cycles.of(name) - best.cycles.of(name) for name in activities}
+    name = max(sorted(saved), key=saved.__getitem__)
+    mine, others = best.cycles.of(name), second.cycles.of(name)
+    return f"It saves most on {name}: {mine:,} cycles where {second.mode} spends {others:,}."
+
+
+def _ports(comparison: Comparison) -> Iterator[str]:
+    """Said once, where the console drowns the rest."""
+    bare = comparison.bare.cycles
+    if bare.total and bare.of(PORTS) > MUCH * bare.total:
+        share = 100 * bare.of(PORTS) / bare.total
+        port, device = bare.profile["port"], bare.profile["device"]
+        yield (
+            f"Port I/O is {share:.0f}% of bare hardware's cycles: an access waits {port:,} cycles for a real bus, "
+            f"while a virtual device answers in {device:,}. The techniques show in the rest."
+        )
+
+
+def dominant(run: Run) -> str:
+    """What most of a run's cycles go to, port I/O apart."""
+    spent = {name: cycles for name, cycles in run.cycles.by.items() if name != PORTS}
+    if not spent:
+        return f"{run.mode} did nothing that costs anything."
+    activity = max(spent, key=spent.__getitem__)
+    top = max((item for item in run.cycles.items if item.activity == activity), key=lambda item: item.cycles)
+    share = f"{run.mode}: {100 * spent[activity] / run.cycles.without_ports:.0f}% of its cycles are"
+    if activity == INSTRUCTIONS:
+        return f"{share} the guest's own instructions."
+    return (
+        f"{share} for {activity}, above all {_named(top)} at {top.each:,} cycles each ({_formula(run, top)})."
+    )
+
+
+def _named(item: Item) -> str:
+    """A priced figure as a person would say it."""
+    figure, n = item.figure, f"{item.count:,}"
+    for prefix, words in (
+        (EXECUTED, "times `{}` executed by the kernel"),
+        (CALL_OUT, "call-outs for `{}`"),
+        (HYPERCALL, "hypercalls {}"),
+        (DELIVERED, "{} delivered by the hardware"),
+    ):
+        if figure.startswith(prefix):
+            return f"{n} {words.format(figure.removeprefix(prefix))}"
+    if figure.startswith("#PF "):
+        return f"{n} {figure.removeprefix('#PF ')} page faults"
+    if figure.startswith("#"):
+        return f"{n} {figure} faults"
+    if figure.startswith("instructions "):
+        return f"{n} translations of {figure.removeprefix('instructions ')} instructions"
+    if (
+        item.constants[0] in ("exception", "page_fault")
+        and figure.split(" ")[0].islower()
+        and " " not in figure[4:]
+    ):
+        return f"{n} traps at `{figure}`"
+    return f"{n} {figure}"
+
+
+def _formula(run: Run, item: Item) -> str:
+    profile = run.cycles.profile
+    return " + ".join(f"{name.replace('_', ' ')} {profile[name]:,}" for name in item.constants)
