@@ -8,6 +8,7 @@ instructions. A new technique is a subclass here and nothing anywhere else. Next
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Container
 from typing import TYPE_CHECKING, ClassVar
 
@@ -64,6 +65,10 @@ class Mode(ABC):
     def interruptible(self) -> bool:
         """Whether an interrupt could wake a halted guest."""
         return bool(self.guest.s[EFLAGS] & c.IF)
+
+    def real_state(self) -> array[int] | None:
+        """The registers with which the processor runs the guest from here; None if they are the guest's own."""
+        return None if self.cpu is self.guest else self.cpu.s
 
     def settle(self) -> None:  # noqa: B027  (most modes have nothing to do)
         """Make `guest.s` the guest's complete state (monitors copy it from the real processor)."""

@@ -8,6 +8,7 @@ the real processor. Next: `full`, then `monitor/world`.
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
 from isa import consts as c
@@ -64,6 +65,10 @@ class Deprivileged(Mode):
 
     def settle(self) -> None:
         """Between `run` calls the virtual state is complete already."""
+
+    def real_state(self) -> array[int] | None:
+        self.world.enter()
+        return self.cpu.s
 
     # -- the dispatcher ------------------------------------------------------------------------------
 
