@@ -64,6 +64,8 @@ def compare(i, at, theirs):
         return None  # objdump refuses a few encodings that processors take
     if i.row == UNMODELLED and set(i.raw[:3]) & {0x66, 0xF2, 0xF3}:
         return None  # AMD's and Intel's readings of some SSE encodings differ
+    if row_name(i) in ("jmp", "call") and 0x3E in i.raw[: i.raw.find(0xFF) + 1]:
+        return None  # objdump reads 3E as NOTRACK and forgets the other segment prefixes
     if length != i.length:
         return f"length {length}"
     if i.row == UNMODELLED or row_name(i) in (*STRINGS, "xlat", "nop", "aam", "aad"):
