@@ -14,6 +14,7 @@ SMSW, and what LAR, LSL, VERR and VERW find in the real tables. Next: `vmm/rewri
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,10 @@ class Rewrite(Deprivileged):
     def settle(self) -> None:
         """Counted in the cache, reported here."""
         self.ledger.work["indirect hits"] = self.cells.read(HITS)
+
+    def real_state(self) -> array[int]:
+        """As the last exit left it: in the cache, where the translation stands."""
+        return self.cpu.s
 
     # -- which code runs how ---------------------------------------------------------------------------
 
