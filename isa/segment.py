@@ -14,12 +14,16 @@ SDM 3A, chapters 3 and 5.
 from __future__ import annotations
 
 from isa.consts import (
-    ATTR_DPL_SHIFT, ATTR_G, ATTR_P, ATTR_S, CR0_PE, CS, LDTR, M16, M32, SEL_INDEX, SEL_RPL, SEL_TI,
-    SS, TYPE_ACCESSED, TYPE_CODE, TYPE_CONFORMING, TYPE_EXPAND_DOWN, TYPE_READABLE, TYPE_WRITABLE,
+    ATTR_DB, ATTR_DPL_SHIFT, ATTR_G, ATTR_P, ATTR_S, CR0_PE, CS, LDTR, M16, M32, SEL_INDEX, SEL_RPL, SEL_TI,
+    SS, TYPE_ACCESSED, TYPE_CODE, TYPE_CONFORMING, TYPE_EXPAND_DOWN, TYPE_READABLE, TYPE_WRITABLE, VM,
 )  # fmt: skip
 from isa.faults import Fault, GeneralProtection, SegmentNotPresent, StackFault
 from isa.language import Builder, Word
 from isa.state import ATTR, BASE, CPL, CR0, GDT_BASE, GDT_LIMIT, LIMIT
+
+
+REAL_ATTR = ATTR_P | ATTR_S | TYPE_WRITABLE | TYPE_ACCESSED
+V86_ATTR = REAL_ATTR | 3 << ATTR_DPL_SHIFT
 
 
 def selector_error(selector: Word) -> Word:
@@ -106,15 +110,26 @@ def set_accessed(b: Builder, at: Word, high: Word) -> None:
         b.store_system((at + 4) & M32, high | (TYPE_ACCESSED << 8), 32)
 
 
-def require_protected_mode(b: Builder) -> None:
-    """Real mode and its segments are not modelled yet."""
-    if not b.s[CR0] & CR0_PE:
-        b.not_modelled("real-address mode")
+def is_protected(b: Builder) -> Word:
+    """Whether selectors name descriptors: protected mode, but not virtual-8086 mode."""
+    return ((b.s[CR0] & CR0_PE) != 0) & ((b.eflags() & VM) == 0)
+
+
+def load_real(b: Builder, segment: int, selector: Word) -> None:
+    """Load a segment register in real or virtual-8086 mode: the base is 16 times the selector.
+
+    Virtual-8086 segments are 64 KB with DPL 3 (SDM 3B, 20.2). In real mode limit and size stay as they
+    were, so that a program which has been in protected mode may keep large segments.
+    """
+    if b.eflags() & VM:
+        b.set_segment(segment, selector, selector << 4, M16, V86_ATTR)
+    else:
+        attr = (b.s[ATTR + segment] & (ATTR_DB | ATTR_G)) | REAL_ATTR
+        b.set_segment(segment, selector, selector << 4, b.s[LIMIT + segment], attr)
 
 
 def load_data(b: Builder, segment: int, selector: Word) -> None:
     """Load ES, DS, FS or GS (SDM 2B MOV). A null selector is allowed, and useless until used."""
-    require_protected_mode(b)
     if not selector & 0xFFFC:
         b.set_segment(segment, selector, 0, 0, 0)
         return
@@ -135,7 +150,6 @@ def load_data(b: Builder, segment: int, selector: Word) -> None:
 
 def load_stack(b: Builder, selector: Word) -> None:
     """Load SS: RPL, DPL and CPL must agree (SDM 2B MOV)."""
-    require_protected_mode(b)
     if not selector & 0xFFFC:
         raise GeneralProtection(0)
     at = descriptor_address(b, selector)
@@ -151,8 +165,10 @@ def load_stack(b: Builder, selector: Word) -> None:
 
 
 def load(b: Builder, segment: int, selector: Word) -> None:
-    """Load a segment register other than CS."""
-    if segment == SS:
+    """Load a segment register other than CS, in any mode."""
+    if not is_protected(b):
+        load_real(b, segment, selector)
+    elif segment == SS:
         load_stack(b, selector)
     else:
         load_data(b, segment, selector)

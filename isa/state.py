@@ -77,3 +77,17 @@ def new_state() -> array[int]:
     s[ATTR + c.LDTR] = c.ATTR_P | c.TYPE_LDT
     s[IDT_LIMIT] = s[GDT_LIMIT] = 0
     return s
+
+
+def reset_state() -> array[int]:
+    """The block of a processor after RESET: real mode, CS:IP at FFFF FFF0 (SDM 3A, 9.1.4)."""
+    s = new_state()
+    s[CR0] = c.CR0_ET
+    s[EIP] = 0xFFF0
+    s[IDT_LIMIT] = 0x3FF
+    s[GDT_LIMIT] = 0xFFFF
+    for segment in (c.ES, c.CS, c.SS, c.DS, c.FS, c.GS):
+        s[SEL + segment], s[BASE + segment], s[LIMIT + segment] = 0, 0, 0xFFFF
+        s[ATTR + segment] = c.ATTR_P | c.ATTR_S | c.TYPE_WRITABLE | c.TYPE_ACCESSED
+    s[SEL + c.CS], s[BASE + c.CS] = 0xF000, 0xFFFF_0000
+    return s

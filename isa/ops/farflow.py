@@ -1,7 +1,7 @@
 """Transfers that may change the segment and the privilege level: far JMP CALL RET, IRET, INT, BOUND.
 
-Call gates and stack switches are here; task switches, and returns to virtual-8086 mode, are not modelled
-yet and say so. The push of an interrupt frame is in `deliver`. SDM 3A, 5.8 and 6.12; 2A/2B under each.
+Call gates, stack switches, real and virtual-8086 mode are here; task switches are not modelled yet and say
+so. The push of an interrupt frame is in `deliver`. SDM 3A, 5.8 and 6.12; 2A/2B under each.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from capstone import x86_const as X
 
 from isa import ids
 from isa.consts import (
-    ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, ESP, M16, M32, MASK, NT, SEL_RPL, SS, TYPE_ACCESSED, TYPE_CALL_GATE16,
-    TYPE_CALL_GATE32, TYPE_LDT, VM,
+    AC, ARITHMETIC, ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DF, DS, ES, ESP, FLAGS_ONE, FS, GS, ID, IF, IOPL, M16, M32,
+    MASK, NT, RF, SEL_RPL, SS, TF, TYPE_ACCESSED, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_LDT, VM,
 )  # fmt: skip
 from isa.deliver import SOFTWARE, interrupt, push_inner, push_words
 from isa.faults import BoundRange, GeneralProtection, SegmentNotPresent, StackFault
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
-from isa.ops.flagops import merge_eflags
-from isa.ops.stack import peek
+from isa.ops.flagops import merge_eflags, require_v86_iopl
+from isa.ops.stack import drop, peek
 from isa.segment import (
     attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
-    null_if_too_privileged, require_protected_mode, selector_error, set_accessed,
+    is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
 )  # fmt: skip
-from isa.state import ATTR, CPL, SEL
+from isa.state import ATTR, CPL, LIMIT, SEL
 from isa.table import Sensitive, insn
 
+V86_IMAGE = ARITHMETIC | TF | IF | DF | IOPL | NT | RF | VM | AC | ID  # EFLAGS that IRET loads at CPL 0
 GATE_RULE = "gates and conforming segments are checked against the real CPL; the pushed CS shows it"
 RETURN_RULE = "checks and restores with the real CPL; IF and IOPL follow POPF's rule, silently"
 
@@ -38,6 +39,14 @@ def far_pointer(b: Builder, i: Insn) -> tuple[Word, Word]:
     target = b.load(i.dst.n, at, i.w)
     selector = b.load(i.dst.n, (at + i.w // 8) & MASK[i.dst.aw], 16)
     return b.zext(selector, 16, 32), b.zext(target, i.w, 32)
+
+
+def go_real(b: Builder, selector: Word, target: Word) -> None:
+    """A far transfer in real or virtual-8086 mode; the limit of CS is that of the old one."""
+    if target > b.s[LIMIT + CS]:
+        raise GeneralProtection(0)
+    load_real(b, CS, selector)
+    b.go(target)
 
 
 def _words(b: Builder, selector: Word) -> tuple[Word, Word, Word]:
@@ -105,8 +114,10 @@ def _gate_target(b: Builder, low: Word, high: Word) -> tuple[Word, Word, Word, W
 )
 def jmp_far(b: Builder, i: Insn) -> None:
     """To a code segment or through a call gate; the level stays."""
-    require_protected_mode(b)
     selector, target = far_pointer(b, i)
+    if not is_protected(b):
+        go_real(b, selector, target)
+        return
     at, low, high = _words(b, selector)
     if is_code(attr_of(high)):
         check_direct(b, selector, low, high, target)
@@ -138,8 +149,13 @@ def _push_return(b: Builder, w: int) -> None:
 )
 def call_far(b: Builder, i: Insn) -> None:
     """To a code segment, or through a call gate to the same or an inner level."""
-    require_protected_mode(b)
     selector, target = far_pointer(b, i)
+    if not is_protected(b):
+        if target > b.s[LIMIT + CS]:
+            raise GeneralProtection(0)
+        _push_return(b, i.w)
+        go_real(b, selector, target)
+        return
     at, low, high = _words(b, selector)
     if is_code(attr_of(high)):
         check_direct(b, selector, low, high, target)
@@ -156,7 +172,7 @@ def call_far(b: Builder, i: Insn) -> None:
         else:
             if high & 0x1F:
                 b.not_modelled("a call gate that copies parameters")
-            push_inner(b, dpl_of(attr), 0, [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]])
+            push_inner(b, dpl_of(attr), 0, [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]], 32)
             load_code(b, code, code_at, code_low, code_high, dpl_of(attr))
         b.go(entry)
 
@@ -232,11 +248,14 @@ def return_far(b: Builder, selector: Word, target: Word, w: int, frame: int, rel
 )
 def retf(b: Builder, i: Insn) -> None:
     """Pops EIP and CS, to an outer level also ESP and SS; an immediate releases parameters."""
-    require_protected_mode(b)
     size = i.w // 8
     target = b.zext(peek(b, 0, i.w), i.w, 32)
     selector = b.zext(peek(b, size, i.w), i.w, 32) & M16
     release = i.operands[0].value if i.operands else 0
+    if not is_protected(b):
+        go_real(b, selector, target)
+        drop(b, 2 * size + release)
+        return
     return_far(b, selector, target, i.w, 2 * size, release)
 
 
@@ -252,18 +271,40 @@ def retf(b: Builder, i: Insn) -> None:
 )
 def iret(b: Builder, i: Insn) -> None:
     """Pops EIP, CS and EFLAGS, to an outer level also ESP and SS. IF and IOPL follow POPF's rule."""
-    require_protected_mode(b)
-    if b.eflags() & NT:
-        b.not_modelled("a return from a nested task (EFLAGS.NT)")
     size = i.w // 8
+    flags = b.eflags()
+    require_v86_iopl(b)
     target = b.zext(peek(b, 0, i.w), i.w, 32)
     selector = b.zext(peek(b, size, i.w), i.w, 32) & M16
     image = b.zext(peek(b, 2 * size, i.w), i.w, 32)
-    if (image & VM) and (b.s[CPL] == 0):
-        b.not_modelled("a return to virtual-8086 mode")
     merged = merge_eflags(b, image, i.w)
-    return_far(b, selector, target, i.w, 3 * size, 0)
-    b.set_eflags(merged)
+    if not is_protected(b):
+        go_real(b, selector, target)
+        drop(b, 3 * size)
+        b.set_eflags(merged)
+        return
+    if flags & NT:
+        b.not_modelled("a return from a nested task (EFLAGS.NT)")
+    if (image & VM) and (b.s[CPL] == 0):
+        return_to_v86(b, selector, target, image)
+    else:
+        return_far(b, selector, target, i.w, 3 * size, 0)
+        b.set_eflags(merged)
+
+
+def return_to_v86(b: Builder, selector: Word, target: Word, image: Word) -> None:
+    """IRET at CPL 0 with VM in the image: ESP, SS, ES, DS, FS, GS follow on the stack (SDM 3B, 20.2.5)."""
+    esp, ss = peek(b, 12, 32), peek(b, 16, 32) & M16
+    es, ds = peek(b, 20, 32) & M16, peek(b, 24, 32) & M16
+    fs, gs = peek(b, 28, 32) & M16, peek(b, 32, 32) & M16
+    if target > M16:
+        raise GeneralProtection(0)
+    b.set_eflags((image & V86_IMAGE) | FLAGS_ONE)
+    for segment, value in ((CS, selector), (SS, ss), (ES, es), (DS, ds), (FS, fs), (GS, gs)):
+        load_real(b, segment, value)
+    b.set_cpl(3)
+    b.s[ESP] = esp
+    b.go(target)
 
 
 # -- software interrupts --------------------------------------------------------------------------
@@ -284,6 +325,7 @@ def software_interrupt(b: Builder, vector: int) -> None:
     rule="the gate's DPL is checked against the real CPL, and the real IDT is used",
 )
 def int_(b: Builder, i: Insn) -> None:
+    require_v86_iopl(b)
     software_interrupt(b, i.dst.value)
 
 

@@ -26,6 +26,13 @@ def io_privilege(b: Builder) -> Word:
     return (b.eflags() >> IOPL_SHIFT) & 3
 
 
+def require_v86_iopl(b: Builder) -> None:
+    """Virtual-8086 mode: PUSHF and POPF need IOPL 3, else #GP(0) (SDM 3B, 20.2.7)."""
+    flags = b.eflags()
+    if (flags & VM) and ((flags & IOPL) != IOPL):
+        raise GeneralProtection(0)
+
+
 def merge_eflags(b: Builder, image: Word, w: int) -> Word:
     """What EFLAGS becomes when `image` is loaded into it at the current level (SDM 2B POPF).
 
@@ -50,6 +57,7 @@ def merge_eflags(b: Builder, image: Word, w: int) -> Word:
 )
 def pushf(b: Builder, i: Insn) -> None:
     """Pushes EFLAGS with VM and RF as 0; nobody asks at which level it runs."""
+    require_v86_iopl(b)
     push(b, b.trunc(b.eflags() & ~(VM | RF) & M32, i.w), i.w)
 
 
@@ -63,7 +71,8 @@ def pushf(b: Builder, i: Insn) -> None:
     rule="IF changes only where CPL <= IOPL and IOPL only at CPL 0; otherwise both stay, silently",
 )
 def popf(b: Builder, i: Insn) -> None:
-    """Pops EFLAGS. IF follows only where CPL <= IOPL, IOPL only at CPL 0; it never traps in protected mode."""
+    """Pops EFLAGS. IF follows only where CPL <= IOPL, IOPL only at CPL 0; it never traps but in V86."""
+    require_v86_iopl(b)
     image = pop(b, i.w)
     b.set_eflags(merge_eflags(b, image, i.w))
 

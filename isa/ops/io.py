@@ -1,15 +1,15 @@
 """Port input and output: IN OUT INS OUTS, and who may use a port.
 
-A port is allowed where CPL <= IOPL, or where the TSS's I/O permission bitmap has a zero for each of its
-bytes (SDM 1, 18.5). String forms move one element per execution; REP repeats the instruction. The ports
-themselves are the machine's.
+A port is allowed where CPL <= IOPL (not in virtual-8086 mode), or where the TSS's I/O permission bitmap has
+a zero for each of its bytes (SDM 1, 18.5). String forms move one element per execution; REP repeats the
+instruction. The ports themselves are the machine's.
 """
 
 from __future__ import annotations
 
 from capstone import x86_const as X
 
-from isa.consts import DF, DS, ECX, EDI, EDX, ES, ESI, IOPL_SHIFT, M16, M32, MASK, TR
+from isa.consts import DF, DS, ECX, EDI, EDX, ES, ESI, IOPL_SHIFT, M16, M32, MASK, TR, VM
 from isa.faults import GeneralProtection
 from isa.insn import Insn
 from isa.language import Builder, Word
@@ -22,7 +22,8 @@ RULE = "#GP(0) where CPL > IOPL and the TSS's I/O map denies the port"
 
 def check_port(b: Builder, port: Word, w: int) -> None:
     """#GP(0) unless the current level, or the TSS, allows `w` bits at `port` (SDM 1, 18.5.2)."""
-    if b.s[CPL] > ((b.eflags() >> IOPL_SHIFT) & 3):
+    flags = b.eflags()
+    if (b.s[CPL] > ((flags >> IOPL_SHIFT) & 3)) or (flags & VM):
         if b.s[LIMIT + TR] < IO_MAP_POINTER + 1:
             raise GeneralProtection(0)
         tss = b.s[BASE + TR]

@@ -186,8 +186,6 @@ def set_cr0(b: Builder, value: Word) -> None:
         raise GeneralProtection(0)
     if (value & CR0_NW) and not value & CR0_CD:
         raise GeneralProtection(0)
-    if not value & CR0_PE:
-        b.not_modelled("a return to real-address mode (CR0.PE = 0)")
     old = b.s[CR0]
     b.s[CR0] = (value & CR0_BITS) | CR0_ET
     if (old ^ value) & (CR0_PG | CR0_WP | CR0_PE):
