@@ -12,14 +12,16 @@ whose last jump goes back to its head may stay inside: the budget is checked on 
     …       the instructions; each doubtful case branches to a cold block that remembers the variables
     exit    phis over all ways out, then the stores: one copy of them, however many exits there are
 
-The same function serves a longer region of several heads, and a handler of an instruction shape, which
-is a block of one instruction whose operands come from a record.
+A routine of `isa` becomes a function of the same form (`routine_ir`), so that delivering a fault need not
+leave native code. The form also serves a region of several heads, and a handler of an instruction shape,
+which is a block of one instruction whose operands come from a record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from isa.consts import M32
 from isa.engine.builder import BUDGET, DONE, HEAD_RECORD, LEFT, RAM, RAM_SIZE, Exit, Native
@@ -56,15 +58,30 @@ def block_ir(name: str, instructions: Sequence[Insn], eip: int, *, loop: bool = 
         for i in instructions:
             if builder.eip is not None and builder.eip is not builder.next:
                 raise TraceError("an instruction within a block jumps")
-            builder.begin(i, here)
+            builder.start(here, i.length)
             run(ROWS[i.row].define, builder, i)
-            builder.finish(i)
+            builder.finish(i.weight)
             here = (here + i.length) & M32
     finally:
         tracing.reset(token)
     function = _Function(name, builder, builder.done)
     _end(function, eip, loop)
     return _text(function)
+
+
+def routine_ir(name: str, routine: Callable[[Native], Any]) -> str:
+    """IR of the function `name` that runs a routine of `isa`, such as the delivery of a fault, at EIP."""
+    builder = Native()
+    token = tracing.set(builder)
+    try:
+        builder.start(builder.initial(EIP), 0)
+        run(routine, builder)
+    finally:
+        tracing.reset(token)
+    if builder.code.here.end is None:
+        eip = builder.here if builder.eip is None else builder.eip
+        builder.exit(builder.code.here, DONE, eip, builder.words, builder.record)
+    return _text(_Function(name, builder, 0))
 
 
 def _end(f: _Function, head: int, loop: bool) -> None:

@@ -25,7 +25,7 @@ from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word, p
 from isa.engine.ssa import Block, Code, Pick
 from isa.engine.words import TraceError, Value, Word, fit, mask, text, truth
 from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
-from isa.insn import Insn, Kind, Operand
+from isa.insn import Kind, Operand
 from isa.segment import is_readable, is_writable_data
 from isa.state import ATTR, BASE, CPL, CR_WORD, DR, EFLAGS, LIMIT, SEL, new_state
 
@@ -113,15 +113,15 @@ class Native(NativeWords):
             flags.condition: lambda b, cc: self.condition(cc),
         }
 
-    def begin(self, i: Insn, here: int) -> None:
-        """Start compiling the instruction i, which lies at `here`."""
-        self.here, self.next, self.eip = here, (here + i.length) & M32, None
+    def start(self, here: Word, length: int) -> None:
+        """Start compiling an instruction of `length` bytes at `here`."""
+        self.here, self.next, self.eip = here, (here + length) & M32, None
         self.awake = 0
         self.before = self.save()
 
-    def finish(self, i: Insn) -> None:
+    def finish(self, weight: int) -> None:
         """The instruction is complete."""
-        self.done += i.weight
+        self.done += weight
         if self.eip is None:
             self.eip = self.next
         asleep = truth(self.awake == 0)

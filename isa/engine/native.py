@@ -13,7 +13,7 @@ import ctypes
 from array import array
 from typing import Any
 
-from isa.engine.builder import CONTEXT_WORDS, LEFT, RAM, RAM_SIZE
+from isa.engine.builder import CONTEXT_WORDS, ERROR, LEFT, NO_ERROR, RAM, RAM_SIZE
 from isa.engine.records import runtime_ir
 from isa.engine.ssa import METADATA
 
@@ -60,7 +60,7 @@ class Compiler:
 
     def _function(self, name: str) -> NativeFunction:
         prototype = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
-        function = prototype(self._engine.get_function_address(name))
+        function: Any = prototype(self._engine.get_function_address(name))
         function.compiler = self  # the code lives as long as whoever can call it
         return function
 
@@ -73,6 +73,16 @@ class Context:
         self._ram = (ctypes.c_char * len(ram)).from_buffer(ram)  # keeps it where it is
         self.words[RAM], self.words[RAM_SIZE] = ctypes.addressof(self._ram), len(ram)
         self.address = self.words.buffer_info()[0]
+
+    @property
+    def left(self) -> int:
+        """What is left of the budget of the last run."""
+        return self.words[LEFT]
+
+    @property
+    def error(self) -> int | None:
+        """The error code of the fault that the last run ended in."""
+        return None if self.words[ERROR] == NO_ERROR else self.words[ERROR]
 
     def run(self, function: NativeFunction, state: array[int], budget: int) -> int:
         """Run a function for at most `budget` instructions; why it stopped."""

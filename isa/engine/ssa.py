@@ -5,7 +5,7 @@ so nothing is stored before it must be and no pass has to find that out. Where t
 that changed on either of them (`State`, and the locals of the definition) is merged: by `select` if both
 ways only calculated, so that CMOV and a shift by CL have no branches, else by `phi`.
 
-The alternatives themselves come from `trace.py`; what a processor's state is, from `compiled.py`.
+The alternatives themselves come from `trace.py`; what a processor's state is, from `builder.py`.
 """
 
 from __future__ import annotations

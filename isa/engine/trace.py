@@ -112,16 +112,27 @@ def _module(filename: str) -> ast.Module:
 
 def _find(code: CodeType) -> ast.FunctionDef | ast.Lambda:
     """The node that a code object was compiled from."""
-    for node in ast.walk(_module(code.co_filename)):
-        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
-            if min([node.lineno, *(d.lineno for d in node.decorator_list)]) == code.co_firstlineno:
-                return node
-        elif isinstance(node, ast.Lambda) and code.co_name == "<lambda>":
-            body = node.body
-            place = (body.lineno, body.end_lineno, body.col_offset, body.end_col_offset)
-            if place == list(code.co_positions())[-1]:
-                return node
+    nodes = ast.walk(_module(code.co_filename))
+    if code.co_name == "<lambda>":
+        lambdas = [x for x in nodes if isinstance(x, ast.Lambda) and x.lineno == code.co_firstlineno]
+        place = list(code.co_positions())[-1]
+        exact = [x for x in lambdas if (x.body.lineno, x.body.end_lineno, *_columns(x.body)) == place]
+        found: list[ast.FunctionDef | ast.Lambda] = [*(exact or lambdas)]
+    else:
+        functions = [x for x in nodes if isinstance(x, ast.FunctionDef) and x.name == code.co_name]
+        found = [x for x in functions if _first_line(x) == code.co_firstlineno]
+    if len(found) == 1:
+        return found[0]
     raise TraceError(f"no source for {code.co_name} at {code.co_filename}:{code.co_firstlineno}")
+
+
+def _columns(node: ast.expr) -> tuple[int, int | None]:
+    return node.col_offset, node.end_col_offset
+
+
+def _first_line(node: ast.FunctionDef) -> int:
+    """Where Python says that a function begins: at its decorators."""
+    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
 
 
 def place_like(nodes: Iterable[ast.AST], origin: ast.AST) -> None:

@@ -13,7 +13,7 @@ from isa.consts import ARITHMETIC, DF, ESP, FLAGS_ONE, IOPL
 from isa.cpu import Cpu
 from isa.decode import decode
 from isa.engine.blocks import block_ir
-from isa.engine.builder import ATTENTION, BUDGET, DONE, FAULT, GUARD, LEFT, MEMORY
+from isa.engine.builder import ATTENTION, BUDGET, DONE, FAULT, GUARD, MEMORY
 from isa.engine.native import Compiler, Context
 from isa.engine.records import close_record, open_record
 from isa.exits import Exit, Reason, TrapPolicy
@@ -104,7 +104,7 @@ class Pair:
         weight = budget or sum(i.weight for i in instructions)
         reason = self.context.run(function, native, weight)
         close_record(native)
-        done = weight - self.context.words[LEFT]
+        done = weight - self.context.left
         if self.native_ram[CODE : CODE + len(self.code)] != self.code:
             self.load(self.code)  # it wrote over itself, which a machine would have noticed
             return
