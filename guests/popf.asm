@@ -356,7 +356,7 @@ gdt:
     descriptor 0, PROBE_PAGES - 1, SEG_PRESENT | KERNEL_RING << SEG_RING_SHIFT | SEG_CODE, SEG_4K_32
     descriptor 0, PROBE_PAGES - 1, SEG_PRESENT | KERNEL_RING << SEG_RING_SHIFT | SEG_DATA, SEG_4K_32
 gdt_end:
-.align PAGE_SIZE
+    .space PAGE_SIZE - (gdt_end - gdt)  ; all descriptors of the page are checked: the rest are null
 .endif
 
     variable seen, 8                    ; the answer to SGDT and SIDT

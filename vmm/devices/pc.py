@@ -57,6 +57,14 @@ class PcDevices:
         for port, value in FIRMWARE:
             self.bus.write(port, value, 1)
 
+    def put_console(self, value: int) -> None:
+        """A byte on the console that came by no port."""
+        self._console_byte(value)
+
+    def put_verdict(self, value: int) -> None:
+        """A verdict that came by no port."""
+        self._exit(value)
+
     def save(self) -> dict[str, Any]:
         """The clock and every device of the bus, as plain data."""
         return {

@@ -7,9 +7,10 @@ from vmm.modes.base import Mode
 from vmm.modes.full import Full
 from vmm.modes.naive import Naive
 from vmm.modes.native import Native
+from vmm.modes.para import Para
 from vmm.modes.rewrite import Rewrite
 
-MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full, Naive, Rewrite)}
+MODES: dict[str, type[Mode]] = {mode.name: mode for mode in (Native, Full, Naive, Rewrite, Para)}
 
 BARE = Native.name  # no monitor: what the others are compared with
 
