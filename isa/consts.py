@@ -43,6 +43,9 @@ PTE_P, PTE_W, PTE_U, PTE_PWT, PTE_PCD, PTE_A, PTE_D, PDE_PS, PTE_G = (1 << n for
 PAGE_SIZE = 4096
 PAGE_MASK = 0xFFFF_F000
 LARGE_PAGE_MASK = 0xFFC0_0000
+PAE_LARGE_PAGE_MASK = 0xFFE0_0000  # of the low half of a PAE entry: 2 MB
+PDPTE_RESERVED = 0x1E6  # bits of a PAE page-directory pointer that must be zero
+PAE_HIGH_RESERVED = 0xFFFF_FFF0  # of the high half of an entry: 36 physical address bits, no NX
 PF_P, PF_W, PF_U, PF_RSVD = (1 << n for n in range(4))
 
 # Hidden part of a segment register: the descriptor's bytes 5 and 6 as one word (SDM 3.4.5).

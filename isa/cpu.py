@@ -18,14 +18,16 @@ from typing import Protocol
 from isa import consts as c
 from isa import ops as _ops  # fills the table
 from isa.deliver import HARDWARE, SOFTWARE, interrupt
+from isa.engine.intwords import IntWords
 from isa.engine.reference import Reference
 from isa.exits import NATIVE, Exit, Reason, TrapPolicy
 from isa.faults import DebugException, DoubleFault, Fault, NotModelled, PageFault, becomes_double_fault
 from isa.insn import Insn
 from isa.language import Builder
 from isa.memory import PhysicalMemory
+from isa.mmu import walk
 from isa.model import PPRO, Model
-from isa.state import CPL, CR0, CR2, CR3, CR4, DR, EFLAGS, EIP, HALTED, SHADOW, new_state
+from isa.state import CPL, CR0, CR2, DR, EFLAGS, EIP, HALTED, SHADOW, new_state
 from isa.table import ROWS, Definition
 
 assert _ops
@@ -68,6 +70,20 @@ class _Leave(Exception):
 
 def _trap(b: Builder, i: Insn) -> None:
     raise _Leave(Exit(Reason.INSTRUCTION, insn=i))
+
+
+class _Looker(IntWords):
+    """As much of a builder as a page walk needs, on a processor that must not notice."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        self.s = cpu.s
+        self.memory = cpu.memory
+
+    def load_physical(self, address: int, w: int) -> int:
+        return int.from_bytes(self.memory.read_bytes(address, w >> 3), "little")
+
+    def store_physical(self, address: int, value: int, w: int) -> None:
+        """Accessed bits stay as they are."""
 
 
 @cache
@@ -369,14 +385,9 @@ class Cpu:
 
     def peek_translate(self, linear: int) -> int | None:
         """Physical address of a linear one, without setting accessed bits or filling a TLB."""
-        s = self.s
-        if not s[CR0] & c.CR0_PG:
+        if not self.s[CR0] & c.CR0_PG:
             return linear
-        read = self.memory.read_bytes
-        pde = int.from_bytes(read((s[CR3] & c.PAGE_MASK) | (linear >> 20 & 0xFFC), 4), "little")
-        if not pde & c.PTE_P:
+        try:
+            return (walk(_Looker(self), linear, 0, 0) & ~0xFFF) | (linear & 0xFFF)  # type: ignore[arg-type]
+        except Fault:
             return None
-        if pde & c.PDE_PS and s[CR4] & c.CR4_PSE:
-            return (pde & c.LARGE_PAGE_MASK) | (linear & ~c.LARGE_PAGE_MASK)
-        pte = int.from_bytes(read((pde & c.PAGE_MASK) | (linear >> 10 & 0xFFC), 4), "little")
-        return (pte & c.PAGE_MASK) | (linear & 0xFFF) if pte & c.PTE_P else None

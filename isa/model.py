@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PSE, TSC, MSR, CX8, SEP, PGE, CMOV = 1 << 3, 1 << 4, 1 << 5, 1 << 8, 1 << 11, 1 << 13, 1 << 15
+PSE, TSC, MSR, PAE, CX8 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 8
+SEP, PGE, CMOV = 1 << 11, 1 << 13, 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +33,4 @@ class Model:
         return bool(self.features & SEP) and 0x174 <= index <= 0x176
 
 
-PPRO = Model("ppro", 0x611, PSE | TSC | CX8 | CMOV)
+PPRO = Model("ppro", 0x611, PSE | TSC | PAE | CX8 | PGE | CMOV)

@@ -30,7 +30,8 @@ CR_WORD = {0: CR0, 2: CR2, 3: CR3, 4: CR4}
 DR = 56  # + 0..7
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 64, 65, 66
 HALTED = 67  # 1 after HLT, until an interrupt
-WORDS = 72
+PDPTE = 72  # + 2n, 2n+1: low and high half of the four PAE page-directory pointers (SDM 3A, 4.4.1)
+WORDS = 80
 
 NAMES: dict[str, int] = {
     **{name: n for n, name in enumerate(c.REGISTER_NAMES)},

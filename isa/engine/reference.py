@@ -255,11 +255,11 @@ class Reference(IntWords):
         """Physical address of `linear`, through the page tables if paging is on. Raises PageFault."""
         if not self.s[CR0] & c.CR0_PG:
             return linear
-        return (mmu.walk(self, linear, write, user) & c.PAGE_MASK) | (linear & 0xFFF)
+        return (mmu.walk(self, linear, write, user) & ~0xFFF) | (linear & 0xFFF)
 
     def _fill(self, linear: int, write: int, user: int) -> tuple[int, int]:
         """Translate and remember. Returns byte offset of the page (-1: no RAM) and physical page."""
-        physical = self.translate(linear, write, user) & c.PAGE_MASK
+        physical = self.translate(linear, write, user) & ~0xFFF
         page = self.memory.frame(physical >> 12)
         if page >= 0:
             self.read_tlbs[user][linear >> 12] = page

@@ -16,6 +16,7 @@ from isa.consts import (
 from isa.faults import GeneralProtection, InvalidOpcode, SegmentNotPresent
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
+from isa.mmu import reload_pointers
 from isa.ops.segops import protected_only
 from isa.segment import attr_of, base_of, descriptor_address, limit_of, selector_error
 from isa.state import (
@@ -37,7 +38,7 @@ from isa.table import Privilege, Sensitive, insn
 
 RULE = "#GP(0) at CPL > 0"
 SHOWS = "shows the real register at any privilege level, without a trap"
-CR4_KNOWN = CR4_TSD | CR4_PSE | CR4_PGE | CR4_PCE
+CR4_KNOWN = CR4_TSD | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE
 
 
 def require_cpl0(b: Builder) -> None:
@@ -186,6 +187,7 @@ def set_cr0(b: Builder, value: Word) -> None:
         raise GeneralProtection(0)
     if (value & CR0_NW) and not value & CR0_CD:
         raise GeneralProtection(0)
+    reload_pointers(b, value, b.s[CR3], b.s[CR4])
     old = b.s[CR0]
     b.s[CR0] = (value & CR0_BITS) | CR0_ET
     if (old ^ value) & (CR0_PG | CR0_WP | CR0_PE):
@@ -194,13 +196,12 @@ def set_cr0(b: Builder, value: Word) -> None:
 
 def set_cr4(b: Builder, value: Word) -> None:
     """CR4: only bits of features that exist (CPUID) may be set."""
-    if value & CR4_PAE:
-        b.not_modelled("physical address extension (CR4.PAE)")
     if value & (CR4_KNOWN ^ M32):
         raise GeneralProtection(0)
+    reload_pointers(b, b.s[CR0], b.s[CR3], value)
     old = b.s[CR4]
     b.s[CR4] = value
-    if (old ^ value) & (CR4_PSE | CR4_PGE):
+    if (old ^ value) & (CR4_PSE | CR4_PGE | CR4_PAE):
         b.flush_tlb()
 
 
@@ -223,6 +224,7 @@ def mov_cr(b: Builder, i: Insn) -> None:
         elif i.dst.n == 4:
             set_cr4(b, value)
         elif i.dst.n == 3:
+            reload_pointers(b, b.s[CR0], value, b.s[CR4])
             b.s[CR3] = value
             b.flush_tlb(keep_global=True)
         else:
