@@ -53,14 +53,6 @@ CONTINUE = _Mark("continue")
 BREAK = _Mark("break")
 
 
-def _nothing() -> tuple[()]:
-    return ()
-
-
-def _keep(values: Any) -> None:
-    pass
-
-
 class Frame:
     """The decisions of one call of a rewritten function."""
 

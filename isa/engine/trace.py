@@ -67,6 +67,8 @@ def rewritten(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The traceable form of a function, made once."""
     if not isinstance(fn, FunctionType):
         raise TraceError(f"{fn!r} is not a Python function")
+    if "_f" in fn.__code__.co_freevars:  # a lambda within rewritten text
+        return fn
     found = _functions.get(fn)
     if found is None:
         found = _functions[fn] = _bind(fn)
