@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from vmm.debug.breakpoints import EVENTS
 from vmm.debug.engine import Debugger, Stopped
 from vmm.debug.paint import Paint
-from vmm.debug.places import did_you_mean, place
+from vmm.debug.places import place
 from vmm.debug.screens import Screens
 from vmm.debug.tables import gdt_text, idt_text, page_text, tss_text
 from vmm.events import Trap
+from vmm.report.words import suggestion
 
 SIZES = {"b": 1, "w": 2, "d": 4}
 MAX_SHOWN = 1 << 16
@@ -74,7 +75,7 @@ def find(word: str) -> Command:
         return COMMANDS[begun[0]]
     if begun:
         raise CommandError(f"`{word}` could be {' or '.join(begun)}")
-    raise CommandError(f"there is no command `{word}`{did_you_mean(word, COMMANDS)}; `help` lists them")
+    raise CommandError(f"there is no command `{word}`{suggestion(word, COMMANDS)}; `help` lists them")
 
 
 def _number(text: str, what: str, default: int = 1) -> int:
@@ -213,7 +214,7 @@ class Commands:
             raise CommandError(f"info about what? {', '.join(INFOS)}")
         begun = [topic for topic in INFOS if topic.startswith(word)]
         if word not in INFOS and len(begun) != 1:
-            hint = f": {' or '.join(begun)}?" if begun else did_you_mean(word, INFOS)
+            hint = f": {' or '.join(begun)}?" if begun else suggestion(word, INFOS)
             raise CommandError(f"there is no info about `{word}`{hint}")
         topic = word if word in INFOS else begun[0]
         TOPICS[topic](self, argument.strip())

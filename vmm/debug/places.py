@@ -7,9 +7,7 @@ in expressions are, in this order: the guest's registers and their parts, its fl
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,14 +20,9 @@ from isa.state import ATTR, EFLAGS, NAMES
 from vmm.debug.expression import ExpressionError, evaluate
 from vmm.image import Image
 from vmm.machine import Machine
+from vmm.report.words import suggestion
 
 _FILE_LINE = re.compile(r"([^\s:]+):(\d+)")
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean …?`, or nothing if nothing is near."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 class GuestScope:
@@ -66,7 +59,7 @@ class GuestScope:
 
     def suggestion(self, name: str) -> str:
         program = self.machine.image.program
-        return did_you_mean(name, [*NAMES, *(program.symbols if program else ())])
+        return suggestion(name, [*NAMES, *(program.symbols if program else ())])
 
     def memory(self, address: int, size: int) -> bytes | None:
         return self.machine.mode.guest.peek(address, size)
@@ -86,7 +79,7 @@ def _line_address(file: str, number: int, image: Image) -> int:
     here = [line for line in lines if line.path == file or Path(line.path).name == file]
     if not here:
         files = {Path(line.path).name for line in lines}
-        raise ExpressionError(f"no code comes from `{file}`{did_you_mean(file, files)}")
+        raise ExpressionError(f"no code comes from `{file}`{suggestion(file, files)}")
     after = [line for line in here if line.line >= number]
     if not after:
         raise ExpressionError(f"`{file}` makes no code at line {number} or after it")

@@ -37,7 +37,7 @@ from vmm.debug.steps import Teller
 from vmm.debug.views import CR0_NAMES, CR4_NAMES, bits, flag_changes, flags
 from vmm.events import Diverged, Event
 
-SHOWN_EVENTS = 8
+SHOWN_EVENTS, LAST_EVENTS = 8, 3  # so many are shown whole, of more the last
 SELECTORS = c.SEGMENT_NAMES
 TOLD_ALWAYS = (Diverged,)
 
@@ -68,9 +68,10 @@ class Screens:
 
     def events(self, events: tuple[Event, ...]) -> list[str]:
         """What happened on the way, a headline each, the last few of them."""
-        left = len(events) - SHOWN_EVENTS
-        lines = [self.paint("dim", f"  … {left} earlier events")] if left > 0 else []
-        for event in events[-SHOWN_EVENTS:]:
+        many = len(events) > SHOWN_EVENTS
+        left = len(events) - LAST_EVENTS
+        lines = [self.paint("dim", f"  {left} events on the way, then")] if many else []
+        for event in events[-LAST_EVENTS:] if many else events:
             first, *rest = self.teller.lines(event)
             lines.append(f"  {first}")
             if isinstance(event, TOLD_ALWAYS):
@@ -137,7 +138,7 @@ class Screens:
         lines = [self.paint("dim", f"     {head}")]
         steps = self.teller.steps(stopped.events)
         if not steps:
-            direct = "executed directly; nothing trapped, the monitor saw nothing of it"
+            direct = "executed; nothing trapped, the monitor saw nothing of it"
             steps = ["  -. " + ("executed" if before_real is None else direct)]
         real = debugger.real
         if real is not None and stopped.events:

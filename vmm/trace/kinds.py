@@ -1,0 +1,69 @@
+"""What can be traced. A kind is a word that people write; each event of a machine belongs to some.
+
+`STEPPED` kinds are seen only by running one guest instruction at a time (CP, too, turned its assists off
+for BRANCH, INSTRUCT and PRIV); for the others the machine runs freely and announces them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vmm.events import (
+    Diverged,
+    Emulated,
+    Event,
+    Hypercall,
+    Injected,
+    Reflected,
+    ShadowFilled,
+    SoftwareInterrupt,
+    Translated,
+    Trap,
+)
+from vmm.report.words import suggestion
+
+KINDS = {
+    "insn": "every instruction of the guest",
+    "branch": "control transfers that were taken",
+    "priv": "sensitive instructions other than I/O",
+    "io": "IN, OUT, INS and OUTS with port and value",
+    "trap": "traps into the monitor, and why",
+    "int": "INT n of the guest",
+    "fault": "faults delivered to the guest",
+    "inject": "interrupts of devices delivered to the guest",
+    "hypercall": "calls of a paravirtual guest",
+    "translate": "translations made by the rewriter",
+    "shadow": "entries of the shadow page tables filled",
+    "monitor": "all that a monitor does: traps, emulation, deliveries, shadows, translations, hypercalls",
+    "all": "everything",
+}
+STEPPED = frozenset({"insn", "branch", "priv", "io"})
+
+EVENT_KINDS: dict[type[Event], str] = {
+    Trap: "trap",
+    Emulated: "monitor",
+    Reflected: "fault",
+    Injected: "inject",
+    SoftwareInterrupt: "int",
+    ShadowFilled: "shadow",
+    Translated: "translate",
+    Hypercall: "hypercall",
+    Diverged: "priv",
+}
+
+
+def parse_kinds(words: Iterable[str]) -> frozenset[str]:
+    """The kinds named, each word one or several with commas. Raises ValueError for an unknown one."""
+    found = {word.strip().lower() for text in words for word in text.split(",") if word.strip()}
+    for word in sorted(found):
+        if word not in KINDS:
+            raise ValueError(
+                f"`{word}` cannot be traced{suggestion(word, KINDS)}; kinds are {', '.join(KINDS)}"
+            )
+    return frozenset(KINDS) - {"all"} if "all" in found else frozenset(found)
+
+
+def wanted(event: Event, kinds: frozenset[str], *, monitored: bool) -> bool:
+    """Whether an event belongs to one of the kinds; `monitored` says that there is a monitor to do things."""
+    kind = EVENT_KINDS.get(type(event), "monitor")
+    return kind in kinds or (monitored and kind != "int" and "monitor" in kinds)
