@@ -21,25 +21,41 @@ from typing import TYPE_CHECKING
 from isa import consts as c
 from isa.exits import Exit, Reason
 from isa.faults import NotModelled, PageFault
-from isa.state import ATTR, BASE, CPL, CR4, EFLAGS, EIP, LIMIT, SHADOW
+from isa.state import (
+    ATTR,
+    BASE,
+    CPL,
+    CR4,
+    EFLAGS,
+    EIP,
+    GDT_BASE,
+    GDT_LIMIT,
+    IDT_BASE,
+    IDT_LIMIT,
+    LIMIT,
+    SHADOW,
+)  # fmt: skip
 from isa.table import ROWS
 from vmm.events import Translated
 from vmm.machine import BREAKPOINT, Stop
 from vmm.modes.deprivileged import Deprivileged
 from vmm.monitor import events
 from vmm.monitor.vm import MONITOR_BASE
+from vmm.monitor.world import World
 from vmm.rewrite.cache import CacheFull, Site, TranslationCache
 from vmm.rewrite.cells import HITS, IF_BEFORE, IF_CELL, SPILL_ECX, TARGET, Cells
 from vmm.rewrite.code import Hold, Leave
 from vmm.rewrite.directory import Directory
+from vmm.rewrite.listing import Line, listing
 from vmm.rewrite.traced import trace
 from vmm.rewrite.translator import Link, Unit, translate
-from vmm.rewrite.world import CacheWorld
+from vmm.rewrite.world import CacheWorld, ProgramWorld
 
 if TYPE_CHECKING:
     from vmm.machine import Machine
 
 TRACE_FAULTS_TOLERATED = 4  # of one instruction, before it is translated into a call-out (AA: adaptive)
+MONITOR_GDT, MONITOR_IDT, IDT_SIZE = MONITOR_BASE, MONITOR_BASE + 0x1000, 0x800
 
 
 class Rewrite(Deprivileged):
@@ -54,13 +70,23 @@ class Rewrite(Deprivileged):
         self.cells = Cells(self.host, self.shadow)
         self.cache = TranslationCache(self.host, self.shadow, self.ledger)
         self.directory = Directory(self.cache, self.cells, self.ledger)
+        self.world: World = ProgramWorld(self.guest, self.cpu)
         self.cache_world = CacheWorld(self.guest, self.cpu)
+        self.loaded: World = self.world
         self.pages: dict[tuple[int, bool], int] = {}  # linear page, level -> frame, since paging changed
         self.guest.on_flush = self._flushed
+        self._own_tables()
         self.waiting: Link | None = None  # the jump that left the cache for want of a translation
         self.missed = False  # an indirect jump left it
         self.trace_faults: Counter[int] = Counter()
         self.simulated: set[int] = set()
+
+    def _own_tables(self) -> None:
+        """The real tables have nothing for ring 3: every segment load and port of a program's traps."""
+        s = self.cpu.s
+        s[GDT_LIMIT] = s[LIMIT + c.LDTR] = s[LIMIT + c.TR] = 0
+        s[GDT_BASE], s[IDT_BASE], s[IDT_LIMIT] = MONITOR_GDT, MONITOR_IDT, IDT_SIZE - 1
+        s[CR4] |= c.CR4_TSD
 
     def settle(self) -> None:
         """Counted in the cache, reported here."""
@@ -77,7 +103,7 @@ class Rewrite(Deprivileged):
         start = self.cpu.count
         if self._runs_directly():
             self.waiting, self.missed = None, False
-            self.world.forget()
+            self._switch(self.world)
             return super().step_world(until)
         stop = self._run_translated(until) if self._is_translatable() else self._interpreted()
         if (
@@ -88,6 +114,12 @@ class Rewrite(Deprivileged):
         ):
             return BREAKPOINT
         return stop
+
+    def _switch(self, world: World) -> None:
+        """The real segments are whatever the other world loaded."""
+        if self.loaded is not world:
+            world.forget()
+            self.loaded = world
 
     def _runs_directly(self) -> bool:
         """A program in ring 3 whose PUSHF and POPF show and do what they should."""
@@ -126,7 +158,7 @@ class Rewrite(Deprivileged):
         start = self.cpu.count
         source = self.guest.interrupts
         self.cells.show(self.guest)
-        self.cache_world.forget()
+        self._switch(self.cache_world)
         self.cache_world.enter_at(found, door_open=source is None or not source.intr)
         leave = self.cpu.run(limit)
         if leave.reason is Reason.STOP:
@@ -182,6 +214,11 @@ class Rewrite(Deprivileged):
         self.ledger.work["call-outs"] += 1
         self.trapped(f"callout: {name}", insn, "the translation leaves the cache here")
         return self.interpret()
+
+    def listing(self, guest_eip: int) -> list[Line]:
+        """The unit with the instruction at a guest address, beside its translation; empty if there is none."""
+        found = self.directory.find((guest_eip, False)) or self.directory.find((guest_eip, True))
+        return listing(found[0], self.cache) if found is not None else []
 
     # -- finding and making translations ---------------------------------------------------------------
 

@@ -12,6 +12,7 @@ Binary, dynamic, on demand, system level, subsetting and adaptive, as Adams and 
     cells       the monitor's data page, which translated code reaches through GS
     world       the virtual state into the real processor for translated code, and back
     traced      pages whose stores are noticed
+    listing     a unit for people, guest code beside its translation
 
 Guest state is exact at every instruction. A translation weighs as much as what it stands for: its
 last instruction counts, the others are weightless (`CodePage.uncounted`), so virtual time is the guest's.

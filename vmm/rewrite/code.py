@@ -47,7 +47,7 @@ class Piece:
     after_sti: bool = False  # reached only from an STI
 
 
-INT3 = b"\xcc"
+INT3, NOP = b"\xcc", b"\x90"
 JUMP = b"\xe9\0\0\0\0"
 GS = b"\x65"
 ECX, EDX = 1, 2

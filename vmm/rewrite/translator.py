@@ -18,7 +18,7 @@ from isa.insn import Insn
 from isa.memory import Ram
 from vmm.rewrite import kinds as k
 from vmm.rewrite import sequences
-from vmm.rewrite.code import INT3, JUMP, Leave, Piece
+from vmm.rewrite.code import INT3, JUMP, NOP, Leave, Piece
 from vmm.rewrite.kinds import Treatment
 
 MAX_INSTRUCTIONS = 12
@@ -105,11 +105,15 @@ def translate(ram: Ram, frame: int, eip: int, user: bool, simulated: frozenset[i
         instructions.append(Translated(at, insn, treatment, _pieces(insn, at, treatment)))
     for one, after in pairwise(instructions):
         if one.insn is not None and one.insn.row == k.STI:
-            after.pieces[0].after_sti = True
+            _mark_after_sti(after)
     last = instructions[-1]
     end = last.eip + (last.insn.length if last.insn is not None else 1)
     pieces = [piece for one in instructions for piece in one.pieces]
-    if last.insn is not None and (last.insn.row not in k.ENDS_UNIT or last.treatment is Treatment.CALL_OUT):
+    if (
+        last.insn is not None
+        and last.treatment is not Treatment.CALL_OUT
+        and last.insn.row not in k.ENDS_UNIT
+    ):
         after_sti = last.insn.row == k.STI
         following = end & c.M32
         pieces.append(Piece(JUMP, following, target=following, after_sti=after_sti))
@@ -127,6 +131,13 @@ def _pieces(insn: Insn | None, at: int, treatment: Treatment) -> list[Piece]:
         Treatment.IN_CACHE: sequences.in_cache,
     }
     return make[treatment](insn, at)
+
+
+def _mark_after_sti(one: Translated) -> None:
+    """The first piece after an STI is reached from there alone; a repeated one is reached from itself too."""
+    if one.insn is not None and one.insn.rep:
+        one.pieces.insert(0, Piece(NOP, one.eip))
+    one.pieces[0].after_sti = True
 
 
 def stub(target: int) -> Piece:

@@ -1,15 +1,18 @@
-"""The switch into the translation cache: the virtual state, but with the monitor's CS and GS.
+"""The switches: into the translation cache, with the monitor's CS and GS, and into a program.
 
-CS is flat and reaches the cache; no guest code runs in it, only its translation. GS is the monitor's data
-page, its limit the door of `cells`. All other segments are the guest's, compressed and truncated. EIP is an
-address in the cache, so who leaves must say what it stands for.
+In the cache CS is flat and reaches it; no guest code runs in that segment, only its translation. GS is the
+monitor's data page, its limit the door of `cells`. All other segments are the guest's, compressed and
+truncated. EIP is an address in the cache, so who leaves must say what it stands for.
+
+A program in ring 3 runs in its own segments. The real descriptor tables have nothing for it, so that each
+segment load traps and is emulated; a null selector needs no table, and is noticed when the program is left.
 """
 
 from __future__ import annotations
 
 from isa import consts as c
 from isa.cpu import Cpu
-from isa.state import CPL, EIP, FLAT_CODE, FLAT_DATA, LIMIT
+from isa.state import CPL, EIP, FLAT_CODE, FLAT_DATA, LIMIT, SEL
 from vmm.monitor.world import World, compressed_level
 from vmm.rewrite.cells import CELLS, CLOSED_LIMIT, OPEN_LIMIT
 
@@ -42,3 +45,13 @@ class CacheWorld(World):
     def _load_cells(self, limit: int) -> None:
         attr = FLAT_DATA & ~c.ATTR_G | 3 << c.ATTR_DPL_SHIFT
         self.real.engine.set_segment(c.GS, CELLS_GS | 3, CELLS, limit, attr)
+
+
+class ProgramWorld(World):
+    """The world of direct execution in ring 3."""
+
+    def leave(self) -> None:
+        super().leave()
+        v, r = self.virtual.s, self.real.s
+        if any(r[SEL + n] != v[SEL + n] for n in c.CPL_SEGMENTS):
+            self.adopt_segments()
