@@ -3,7 +3,7 @@
 One routine, `interrupt`, serves INT n, exceptions and external interrupts; the flavours differ in the
 privilege check and in the EXT bit of error codes. Everything is checked and every stack slot probed
 before the first change, so a fault met on the way finds the state untouched and can become a double
-fault (`cpu`). Task gates are not modelled yet. SDM 3A, 6.10–6.14; real mode 3B, 20.1.
+fault (`cpu`). A task gate leads to `task`. SDM 3A, 6.10–6.14; real mode 3B, 20.1.
 
     with a change of stack            without
     |  old SS        |  <- TSS.ESPn
@@ -23,14 +23,19 @@ from isa.consts import (
 )  # fmt: skip
 from isa.faults import GeneralProtection, InvalidTSS, SegmentNotPresent, StackFault
 from isa.language import Builder, Word
+from isa.ops.stack import push_words
 from isa.segment import (
     attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
     load_real, selector_error, set_accessed, within,
 )  # fmt: skip
 from isa.state import ATTR, BASE, CPL, CR0, IDT_BASE, IDT_LIMIT, LIMIT, SEL
+from isa.task import CALL, switch
 
 HARDWARE, SOFTWARE = 0, 1  # an exception or external interrupt; INT n, INT3, INTO
-GATES = 1 << TYPE_INT_GATE16 | 1 << TYPE_TRAP_GATE16 | 1 << TYPE_INT_GATE32 | 1 << TYPE_TRAP_GATE32
+GATES = sum(
+    1 << kind
+    for kind in (TYPE_TASK_GATE, TYPE_INT_GATE16, TYPE_TRAP_GATE16, TYPE_INT_GATE32, TYPE_TRAP_GATE32)
+)
 
 
 def interrupt(
@@ -47,16 +52,17 @@ def interrupt(
     gate = (b.s[IDT_BASE] + vector * 8) & M32
     low, high = b.load_system(gate, 32), b.load_system((gate + 4) & M32, 32)
     kind = (high >> 8) & 0x1F
-    if kind == TYPE_TASK_GATE:
-        b.not_modelled("a task gate in the IDT")
     if (kind > TYPE_TRAP_GATE32) or not (GATES >> kind) & 1:
         raise GeneralProtection(gate_error)
     if source == SOFTWARE and ((high >> 13) & 3) < b.s[CPL]:
         raise GeneralProtection(gate_error)
     if not high & (ATTR_P << 8):
         raise SegmentNotPresent(gate_error)
-    flags_after = ~(TF | NT | RF | VM | (0 if kind & 1 else IF)) & M32
     selector = (low >> 16) & M16
+    if kind == TYPE_TASK_GATE:
+        switch(b, selector, CALL, return_eip, error, ext)
+        return
+    flags_after = ~(TF | NT | RF | VM | (0 if kind & 1 else IF)) & M32
     if kind & 8:
         target = (low & M16) | (high & 0xFFFF_0000)
         enter(b, selector, target, ext, error, return_eip, flags_after, resume, 32)
@@ -117,18 +123,6 @@ def enter(
     load_code(b, selector, at, code_low, code_high, dpl_of(attr) if inner else cpl)
     b.set_eflags(image & flags_after)
     b.go(target)
-
-
-def push_words(b: Builder, words: list[Word], w: int) -> None:
-    """Push several words (lowest first) of w bits, all or none; the stack may wrap between two of them."""
-    size = w // 8
-    mask = M32 if b.s[ATTR + SS] & ATTR_DB else M16
-    top = (b.s[ESP] - size * len(words)) & mask
-    for n in range(len(words)):
-        b.probe(SS, (top + size * n) & mask, size)
-    for n, word in enumerate(words):
-        b.store(SS, (top + size * n) & mask, word, w)
-    b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | top
 
 
 def inner_stack(b: Builder, level: Word, ext: int) -> tuple[Word, Word]:

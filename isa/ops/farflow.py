@@ -1,7 +1,7 @@
 """Transfers that may change the segment and the privilege level: far JMP CALL RET, IRET, INT, BOUND.
 
-Call gates, stack switches, real and virtual-8086 mode are here; task switches are not modelled yet and say
-so. The push of an interrupt frame is in `deliver`. SDM 3A, 5.8 and 6.12; 2A/2B under each.
+Call gates, stack switches, real and virtual-8086 mode are here; a transfer that leads to a TSS goes on in
+`task`, an interrupt in `deliver`. SDM 3A, 5.8 and 6.12; 2A/2B under each.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from capstone import x86_const as X
 from isa import ids
 from isa.consts import (
     AC, ARITHMETIC, ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DF, DS, ES, ESP, FLAGS_ONE, FS, GS, ID, IF, IOPL, M16, M32,
-    MASK, NT, RF, SEL_RPL, SS, TF, TYPE_ACCESSED, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_LDT, VM,
+    MASK, NT, RF, SEL_RPL, SS, TF, TR, TYPE_ACCESSED, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_TASK_GATE, VM,
 )  # fmt: skip
-from isa.deliver import SOFTWARE, interrupt, push_inner, push_words
+from isa.deliver import SOFTWARE, interrupt, push_inner
 from isa.faults import BoundRange, GeneralProtection, SegmentNotPresent, StackFault
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
 from isa.ops.flagops import merge_eflags, require_v86_iopl
-from isa.ops.stack import drop, peek
+from isa.ops.stack import drop, peek, push_words
 from isa.segment import (
     attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
     is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
 )  # fmt: skip
-from isa.state import ATTR, CPL, LIMIT, SEL
+from isa.state import ATTR, BASE, CPL, LIMIT, SEL
+from isa.task import CALL, JUMP, RETURN, available, switch
 from isa.table import Sensitive, insn
 
 V86_IMAGE = ARITHMETIC | TF | IF | DF | IOPL | NT | RF | VM | AC | ID  # EFLAGS that IRET loads at CPL 0
@@ -72,14 +73,22 @@ def check_direct(b: Builder, selector: Word, low: Word, high: Word, target: Word
         raise GeneralProtection(0)
 
 
+def leads_to_task(b: Builder, selector: Word, low: Word, high: Word) -> Word:
+    """The selector of the TSS that a far JMP or CALL reaches directly or through a task gate, else 0."""
+    kind, dpl = (high >> 8) & 0x1F, (high >> 13) & 3
+    if (kind == TYPE_TASK_GATE) or available(high):
+        if (dpl < b.s[CPL]) or (dpl < (selector & SEL_RPL)):
+            raise GeneralProtection(selector_error(selector))
+        if not high & (ATTR_P << 8):
+            raise SegmentNotPresent(selector_error(selector))
+        return (low >> 16) & M16 if kind == TYPE_TASK_GATE else selector
+    return 0
+
+
 def _gate(b: Builder, selector: Word, high: Word) -> None:
     """Checks of a call gate before its target is looked at (SDM 5.8.4)."""
     kind = (high >> 8) & 0x1F
-    if kind == TYPE_CALL_GATE16:
-        b.not_modelled("a 16-bit call gate")
-    if kind != TYPE_CALL_GATE32:
-        if (kind != 0) and (kind != TYPE_LDT) and (kind < 12):
-            b.not_modelled("a task switch")
+    if (kind != TYPE_CALL_GATE32) and (kind != TYPE_CALL_GATE16):
         raise GeneralProtection(selector_error(selector))
     dpl = (high >> 13) & 3
     if (dpl < b.s[CPL]) or (dpl < (selector & SEL_RPL)):
@@ -91,7 +100,7 @@ def _gate(b: Builder, selector: Word, high: Word) -> None:
 def _gate_target(b: Builder, low: Word, high: Word) -> tuple[Word, Word, Word, Word, Word]:
     """Selector, offset, descriptor address and words of the code segment a gate leads to."""
     selector = (low >> 16) & M16
-    target = (low & M16) | (high & 0xFFFF_0000)
+    target = (low & M16) | (high & 0xFFFF_0000 if high & 0x800 else 0)
     at, code_low, code_high = _words(b, selector)
     attr = attr_of(code_high)
     if (not is_code(attr)) or (dpl_of(attr) > b.s[CPL]):
@@ -123,6 +132,10 @@ def jmp_far(b: Builder, i: Insn) -> None:
         check_direct(b, selector, low, high, target)
         load_code(b, selector, at, low, high, b.s[CPL])
         b.go(target)
+        return
+    task = leads_to_task(b, selector, low, high)
+    if task:
+        switch(b, task, JUMP, b.next)
     else:
         _gate(b, selector, high)
         code, entry, code_at, code_low, code_high = _gate_target(b, low, high)
@@ -162,19 +175,31 @@ def call_far(b: Builder, i: Insn) -> None:
         _push_return(b, i.w)
         load_code(b, selector, at, low, high, b.s[CPL])
         b.go(target)
+        return
+    task = leads_to_task(b, selector, low, high)
+    if task:
+        switch(b, task, CALL, b.next)
+        return
+    _gate(b, selector, high)
+    if high & 0x800:
+        call_gate(b, low, high, 32)
     else:
-        _gate(b, selector, high)
-        code, entry, code_at, code_low, code_high = _gate_target(b, low, high)
-        attr = attr_of(code_high)
-        if is_conforming(attr) or (dpl_of(attr) == b.s[CPL]):
-            _push_return(b, 32)
-            load_code(b, code, code_at, code_low, code_high, b.s[CPL])
-        else:
-            if high & 0x1F:
-                b.not_modelled("a call gate that copies parameters")
-            push_inner(b, dpl_of(attr), 0, [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]], 32)
-            load_code(b, code, code_at, code_low, code_high, dpl_of(attr))
-        b.go(entry)
+        call_gate(b, low, high, 16)
+
+
+def call_gate(b: Builder, low: Word, high: Word, w: int) -> None:
+    """CALL through a gate that pushes w-bit words, to the same or an inner level (SDM 5.8.4, 5.8.5)."""
+    code, entry, at, code_low, code_high = _gate_target(b, low, high)
+    attr, cpl = attr_of(code_high), b.s[CPL]
+    inner = (not is_conforming(attr)) and (dpl_of(attr) < cpl)
+    if inner:
+        if high & 0x1F:
+            b.not_modelled("a call gate that copies parameters")
+        push_inner(b, dpl_of(attr), 0, [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]], w)
+    else:
+        _push_return(b, w)
+    load_code(b, code, at, code_low, code_high, dpl_of(attr) if inner else cpl)
+    b.go(entry)
 
 
 # -- returns --------------------------------------------------------------------------------------
@@ -284,8 +309,8 @@ def iret(b: Builder, i: Insn) -> None:
         b.set_eflags(merged)
         return
     if flags & NT:
-        b.not_modelled("a return from a nested task (EFLAGS.NT)")
-    if (image & VM) and (b.s[CPL] == 0):
+        switch(b, b.load_system(b.s[BASE + TR], 16), RETURN, b.next)
+    elif (image & VM) and (b.s[CPL] == 0):
         return_to_v86(b, selector, target, image)
     else:
         return_far(b, selector, target, i.w, 3 * size, 0)

@@ -66,6 +66,18 @@ def pop(b: Builder, w: int) -> Word:
     return value
 
 
+def push_words(b: Builder, words: list[Word], w: int) -> None:
+    """Push several words (lowest first) of w bits, all or none; the stack may wrap between two of them."""
+    size = w // 8
+    mask = stack_mask(b)
+    top = (b.s[ESP] - size * len(words)) & mask
+    for n in range(len(words)):
+        b.probe(SS, (top + size * n) & mask, size)
+    for n, word in enumerate(words):
+        b.store(SS, (top + size * n) & mask, word, w)
+    b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | top
+
+
 def set_register(b: Builder, n: int, value: Word, w: int) -> None:
     """Write a general register at operand size: 16 bits keep the upper half."""
     b.s[n] = value if w == 32 else (b.s[n] & (M32 ^ M16)) | value

@@ -16,7 +16,7 @@ from isa.disasm import format_insn
 from isa.exits import ALL_VECTORS, Exit, Reason, TrapPolicy
 from isa.faults import DebugException, Fault, NotModelled, PageFault
 from isa.insn import Insn
-from isa.state import CPL, EFLAGS, EIP, HALTED, SHADOW
+from isa.state import CPL, CR0, EFLAGS, EIP, HALTED, SHADOW
 from isa.table import ROWS
 from vmm.events import Emulated, Reflected, ShadowFilled, Trap
 from vmm.image import Image
@@ -91,6 +91,9 @@ class Deprivileged(Mode):
     def step_world(self, until: int) -> Stop | None:
         """Run the guest directly until `until` or a trap, and answer the trap."""
         guest = self.guest
+        if not guest.s[CR0] & c.CR0_PE or guest.s[EFLAGS] & c.VM:
+            self.ledger.work["instructions interpreted"] += 1
+            return self.interpret()  # ring 1 has no real or virtual-8086 mode to offer
         limit = self.cpu.count + 1 if events.waits_for_shadow(guest) else until
         self.world.enter()
         start = self.cpu.count
