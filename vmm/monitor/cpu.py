@@ -48,7 +48,8 @@ def _segments(*numbers: int) -> frozenset[int]:
 
 
 DATA = _segments(c.ES, c.SS, c.DS, c.FS, c.GS)
-FAR = _segments(*range(6)) | {CPL, c.ESP, CR2}
+FAR = _segments(*range(6)) | {CPL, c.ESP}
+TASK = FAR | _segments(c.LDTR, c.TR) | REGISTERS | {CR0, CR3} | set(range(PDPTE, PDPTE + 8))
 STRING = frozenset({c.ECX, c.ESI, c.EDI})
 
 # Row name -> state words that its emulation may change, besides EIP and EFLAGS.
