@@ -15,7 +15,7 @@ from vmm.debug.engine import Debugger, Stopped
 from vmm.debug.paint import Paint
 from vmm.debug.places import place
 from vmm.debug.screens import Screens
-from vmm.debug.tables import gdt_text, idt_text, page_text, tss_text
+from vmm.debug.tables import TranslatedLine, gdt_text, idt_text, page_text, tss_text
 from vmm.events import Trap
 from vmm.report.words import suggestion
 
@@ -198,7 +198,7 @@ class Commands:
 
     # -- looking ------------------------------------------------------------------------------------
 
-    @command("regs", "r")
+    @command("regs", "r", "registers")
     def regs(self, rest: str) -> None:
         """The guest's registers, `*` where changed since the last stop; below, what the real
         processor has otherwise."""
@@ -246,8 +246,10 @@ class Commands:
         if listing is None:
             raise CommandError(f"{mode.name} translates nothing: the guest's own code runs")
         at = self.debugger.resolve(argument) if argument else self.debugger.eip
-        text = listing(at)
-        self.write(text.splitlines() if isinstance(text, str) else list(text))
+        lines: list[TranslatedLine] = listing(at)
+        if not lines:
+            raise CommandError(f"{place(self.debugger.machine.image, at)} has not been translated")
+        self.write(self.screens.translation(lines, at))
 
     @command("memory [physical] ADDRESS [COUNT] [b|w|d]", "x", "m")
     def memory(self, rest: str) -> None:

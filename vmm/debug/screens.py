@@ -8,6 +8,7 @@ Tables are drawn in `tables`, one instruction's monitor work in `steps`.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from pathlib import Path
 
 from isa import consts as c
@@ -34,6 +35,7 @@ from vmm.debug.engine import Debugger, Stopped
 from vmm.debug.paint import Paint
 from vmm.debug.places import exact_symbol, fetch, place, source, source_file, symbol
 from vmm.debug.steps import Teller
+from vmm.debug.tables import TranslatedLine
 from vmm.debug.views import CR0_NAMES, CR4_NAMES, bits, flag_changes, flags
 from vmm.events import Diverged, Event
 
@@ -128,8 +130,10 @@ class Screens:
     def into(self, stopped: Stopped, before_real: array[int] | None) -> list[str]:
         """One instruction, and what the monitor did about it."""
         debugger = self.debugger
-        if before_real is None:
+        if not debugger.machine.mode.monitored:
             head = "no monitor here: the processor does this by itself"
+        elif before_real is None:
+            head = f"the guest knows that it runs in ring {stopped.before[CPL]}, over a monitor"
         else:
             head = (
                 f"the guest in ring {stopped.before[CPL]} runs in ring {before_real[CPL]}; real EFLAGS "
@@ -139,7 +143,7 @@ class Screens:
         steps = self.teller.steps(stopped.events)
         if not steps:
             direct = "executed; nothing trapped, the monitor saw nothing of it"
-            steps = ["  -. " + ("executed" if before_real is None else direct)]
+            steps = ["  -. " + (direct if debugger.machine.mode.monitored else "executed")]
         real = debugger.real
         if real is not None and stopped.events:
             after = f"in ring {real[CPL]}, real EFLAGS {flags(real[EFLAGS])}"
@@ -217,6 +221,19 @@ class Screens:
             lines.append(self.paint("head", row) if n == line.line else row)
         return lines
 
+    def translation(self, lines: Iterable[TranslatedLine], here: int) -> list[str]:
+        """A unit of the guest's code, and beside each instruction what stands for it in the cache."""
+        rows = []
+        for line in lines:
+            sign = "=>" if line.address == here and line.text else "  "
+            left = f"{sign} {line.address:08x}  {line.text:32} {line.treatment:10}" if line.text else ""
+            for n, (at, code) in enumerate(line.code or ((0, ""),)):
+                own = left if n == 0 else ""
+                beside = f"{at:08x}  {code}" if code else ""
+                note = "" if line.text or n else f"({line.treatment})".rjust(len(sign) + 54)
+                rows.append(f"{own or note:58} {self.paint('dim', '|')} {beside}")
+        return rows
+
     # -- memory -------------------------------------------------------------------------------------
 
     def memory(self, address: int, count: int, size: int, *, physical: bool = False) -> list[str]:
@@ -245,8 +262,10 @@ class Screens:
         mode, pic = debugger.machine.mode, debugger.machine.devices.pic
         s, real = debugger.state, debugger.real
         lines = [f"{self.paint('head', mode.name)}: {mode.title}"]
-        if real is None:
+        if not mode.monitored:
             lines.append("there is no monitor: what the guest sees is the processor")
+        elif real is None:
+            lines.append(f"the guest sees the processor as it is: ring {s[CPL]}, EFLAGS {flags(s[EFLAGS])}")
         else:
             lines.append(self.paint("dim", f"{'':8}{'guest believes':24}processor has"))
             for name, x, y in (

@@ -88,7 +88,7 @@ class Shell:
         """Carry out commands, each of them one or several with `;` between."""
         self.welcome()
         for line in (part.strip() for text in commands for part in text.split(";")):
-            if not line:
+            if not line or line.startswith("#"):
                 continue
             self.write([self.paint("dim", PROMPT + line)])
             try:

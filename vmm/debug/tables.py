@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from isa.cpu import Cpu
 from isa.state import GDT_BASE, GDT_LIMIT, IDT_BASE, IDT_LIMIT, NAMES
 from vmm.debug.engine import Debugger
 from vmm.debug.places import place
 from vmm.debug.views import PTE_NAMES, bits, gdt, host_physical, idt, tss, walk
+
+
+class TranslatedLine(Protocol):
+    """A guest instruction beside its translation, as a mode's `listing` gives it; without text it is glue."""
+
+    @property
+    def address(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def treatment(self) -> str: ...
+
+    @property
+    def code(self) -> tuple[tuple[int, str], ...]: ...
 
 
 def gdt_text(debugger: Debugger) -> list[str]:

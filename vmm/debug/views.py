@@ -8,12 +8,16 @@ one (the guest's tables) or the real one (the shadow's); nothing it reads change
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from isa import consts as c
+from isa import mmu
 from isa.cpu import Cpu
+from isa.engine.intwords import IntWords
+from isa.faults import Fault
 from isa.segment import attr_of, base_of, limit_of
-from isa.state import BASE, CR0, CR3, CR4, GDT_BASE, GDT_LIMIT, IDT_BASE, IDT_LIMIT, LIMIT
+from isa.state import BASE, CR0, CR3, CR4, GDT_BASE, GDT_LIMIT, IDT_BASE, IDT_LIMIT, LIMIT, PDPTE
 
 CR0_NAMES = {
     "PE": c.CR0_PE, "MP": c.CR0_MP, "EM": c.CR0_EM, "TS": c.CR0_TS, "ET": c.CR0_ET, "NE": c.CR0_NE,
@@ -160,18 +164,31 @@ def walk(cpu: Cpu, linear: int) -> PageWalk:
     s = cpu.s
     if not s[CR0] & c.CR0_PG:
         return PageWalk(False, 0, (), linear)
+    looker = _Walker(cpu)
+    with suppress(Fault):
+        mmu.walk(looker, linear, 0, 0)  # type: ignore[arg-type]
+    wide = bool(s[CR4] & c.CR4_PAE)
+    met = zip(("PDE", "PTE"), looker.met[:: 1 + wide], strict=False)
+    root = s[PDPTE + 2 * (linear >> 30)] if wide else s[CR3]
+    entries = tuple((name, at, value) for name, (at, value) in met)
+    return PageWalk(True, root & c.PAGE_MASK, entries, cpu.peek_translate(linear))
 
-    def entry(at: int) -> int:
-        return int.from_bytes(cpu.memory.read_bytes(at, 4), "little")
 
-    root = s[CR3] & c.PAGE_MASK
-    at = root | (linear >> 20 & 0xFFC)
-    pde = entry(at)
-    met = [("PDE", at, pde)]
-    if pde & c.PTE_P and not (pde & c.PDE_PS and s[CR4] & c.CR4_PSE):
-        at = (pde & c.PAGE_MASK) | (linear >> 10 & 0xFFC)
-        met.append(("PTE", at, entry(at)))
-    return PageWalk(True, root, tuple(met), cpu.peek_translate(linear))
+class _Walker(IntWords):
+    """As much of a builder as a page walk needs: notes the entries it meets and changes none."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        self.s = cpu.s
+        self.memory = cpu.memory
+        self.met: list[tuple[int, int]] = []
+
+    def load_physical(self, address: int, w: int) -> int:
+        value = int.from_bytes(self.memory.read_bytes(address, w >> 3), "little")
+        self.met.append((address, value))
+        return value
+
+    def store_physical(self, address: int, value: int, w: int) -> None:
+        """Accessed bits stay as they are."""
 
 
 def host_physical(cpu: Cpu, physical: int) -> int | None:

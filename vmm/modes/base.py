@@ -33,6 +33,7 @@ class Mode(ABC):
     title: ClassVar[str]  # a line for people
     paravirtual: ClassVar[bool] = False  # the guest is built for it (PARA)
     promises_equivalence: ClassVar[bool] = True
+    monitored: ClassVar[bool] = True  # something stands between the guest and the hardware
     heeds_breakpoints: ClassVar[bool] = False  # `run` asks `breakpoints` before each instruction
 
     cpu: Cpu

@@ -35,6 +35,7 @@ class Native(Mode):
 
     name = "native"
     title = "bare hardware, ring 0"
+    monitored = False
     heeds_breakpoints = True
 
     def __init__(self, machine: Machine) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from isa.exits import ALL_VECTORS, Exit, Reason, TrapPolicy
 from isa.faults import NotModelled
 from vmm.image import Image
-from vmm.machine import HALT, Outcome, Stop
+from vmm.machine import BREAKPOINT, HALT, Outcome, Stop
 from vmm.modes.base import Mode
 from vmm.modes.deprivileged import EVERY_FAULT
 from vmm.monitor.vm import Host
@@ -29,6 +29,7 @@ class Para(Mode):
     name = "para"
     title = "the kernel in ring 1, on its own page tables, calls the hypervisor (Xen's interface)"
     paravirtual = True
+    heeds_breakpoints = True
     policy = TrapPolicy(exceptions=EVERY_FAULT, software_interrupts=ALL_VECTORS)
 
     def __init__(self, machine: Machine) -> None:
@@ -72,13 +73,15 @@ class Para(Mode):
         """Run the guest until a trap or its time, and answer the trap."""
         until = self.cpu.until
         limit = self.cpu.count + 1 if self.domain.must_wait else until
-        leave = self.cpu.run(limit)
+        leave = self.cpu.run(limit, self.breakpoints)
         if limit < until:
             self.cpu.until = until
         if leave.reason is Reason.STOP:
             self.cpu.stop_requested = True
         elif leave.reason in (Reason.SOFTWARE_INTERRUPT, Reason.FAULT):
             self.domain.answer(leave)
+        elif leave.reason is Reason.BREAKPOINT:
+            return BREAKPOINT
         elif leave.reason is not Reason.UNTIL:
             return self.ending(leave)
         return None

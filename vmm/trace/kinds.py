@@ -34,6 +34,7 @@ KINDS = {
     "hypercall": "calls of a paravirtual guest",
     "translate": "translations made by the rewriter",
     "shadow": "entries of the shadow page tables filled",
+    "diverged": "instructions that did otherwise than on bare hardware, unseen",
     "monitor": "all that a monitor does: traps, emulation, deliveries, shadows, translations, hypercalls",
     "all": "everything",
 }
@@ -48,12 +49,17 @@ EVENT_KINDS: dict[type[Event], str] = {
     ShadowFilled: "shadow",
     Translated: "translate",
     Hypercall: "hypercall",
-    Diverged: "priv",
+    Diverged: "diverged",
 }
 
 
-def parse_kinds(words: Iterable[str]) -> frozenset[str]:
-    """The kinds named, each word one or several with commas. Raises ValueError for an unknown one."""
+def parse_kinds(words: Iterable[str] | None) -> frozenset[str]:
+    """The kinds named, each word one or several with commas; None means all that need no stepping.
+
+    Raises ValueError for a kind that does not exist.
+    """
+    if words is None:
+        return frozenset(KINDS) - STEPPED - {"all"}
     found = {word.strip().lower() for text in words for word in text.split(",") if word.strip()}
     for word in sorted(found):
         if word not in KINDS:

@@ -22,7 +22,7 @@ from vmm.trace.sinks import Writer
 
 def run_trace(
     machine: Machine,
-    kinds: Iterable[str],
+    kinds: Iterable[str] | None,
     format: str,
     limit: int | None,
     out: TextIO,
@@ -30,8 +30,8 @@ def run_trace(
 ) -> Result:
     """Run the machine's guest to its end or for `budget` instructions, tracing `kinds` to `out`.
 
-    `format` is a key of `FORMATS`. `limit` ends the writing, not the run. Raises ValueError for a kind
-    that does not exist.
+    Without kinds it is all that need no stepping. `format` is a key of `FORMATS`. `limit` ends the
+    writing, not the run. Raises ValueError for a kind that does not exist.
     """
     tracer = Tracer(machine, parse_kinds(kinds), Writer(out, format, limit))
     return tracer.run(budget)
@@ -45,7 +45,6 @@ class Tracer:
         self.mode = machine.mode
         self.kinds = kinds
         self.write = write
-        self.monitored = self.mode.cpu is not self.mode.guest
         self.stepping = False
         self.pending: list[tuple[Event, Record | None]] = []
 
@@ -65,7 +64,7 @@ class Tracer:
         """An event happens: its entry is made now, while both processors are as they were."""
         if self.write.full:
             return
-        chosen = wanted(event, self.kinds, monitored=self.monitored)
+        chosen = wanted(event, self.kinds, monitored=self.mode.monitored)
         record = from_event(event, self.mode, self.machine.image) if chosen else None
         if self.stepping:
             self.pending.append((event, record))
