@@ -82,7 +82,8 @@ MAY_CHANGE: dict[str, frozenset[int]] = {
     "rdtsc": frozenset({c.EAX, c.EDX}),
     "rdmsr": frozenset({c.EAX, c.EDX}),
     "wrmsr": frozenset(range(SYSENTER_CS, SYSENTER_CS + 3)),
-    **dict.fromkeys(("jmp far", "call far", "retf", "iret", "int", "int3", "into"), FAR),
+    "retf": FAR,
+    **dict.fromkeys(("jmp far", "call far", "iret", "int", "int3", "into"), TASK),
 }
 WHITELIST: dict[int, frozenset[int]] = {
     BY_NAME[name].index: words | ALWAYS for name, words in MAY_CHANGE.items()
