@@ -116,6 +116,7 @@ def _text(f: _Function) -> str:
     b.touched.update(n for n in changed if n not in b.known)
     initial = {n: text(b.initial(n)) for n in changed}
     first = b.code.blocks[0].label
+    exits = _exit(f, changed, initial)
     return "\n".join(
         [
             f"define i32 @{f.name}(ptr noalias nocapture %state, ptr noalias nocapture %context) nounwind {{",
@@ -123,7 +124,7 @@ def _text(f: _Function) -> str:
             *_head(f),
             f"br label %{first}",
             b.code.text(),
-            *_exit(f, changed, initial),
+            *exits,
             "}",
             "",
         ]
@@ -174,25 +175,64 @@ def _head(f: _Function) -> list[str]:
 
 
 def _exit(f: _Function, changed: Sequence[int], initial: dict[int, str]) -> list[str]:
-    """Phis over the exits, and the stores."""
+    """Phis over the exits, and the stores.
+
+    Exits that find the state as it was at the head, such as all faults of a first instruction, have a
+    block of their own: phis that keep every word alive until each of them are what costs compile time.
+    """
     b = f.builder
-    phis: dict[str, list[str]] = {}
+    clean: list[Exit] = []
+    rest: list[Exit] = []
     for way in b.exits:
-        values = {"%reason": str(way.reason), "%eip": text(way.eip), "%done": str(way.done)}
-        for name, x in zip(HEAD_RECORD, way.record.words(), strict=True):
-            values[f"{name}out"] = text(x)
-        for n in changed:
-            values[f"%w{n}out"] = text(way.words[n]) if n in way.words else initial[n]
-        for name, value in values.items():
-            phis.setdefault(name, []).append(f"[ {value}, %{way.block.label} ]")
-    if not phis:
-        return []
-    widths = {"%done": 64}
-    lines = ["exit:", *(f"{name} = phi i{widths.get(name, 32)} {', '.join(p)}" for name, p in phis.items())]
-    stores = [(EIP, "%eip"), *((n, f"%w{n}out") for n in changed)]
-    if any(way.record is not b.head_record for way in b.exits):
-        stores += [(n, f"{name}out") for name, n in zip(HEAD_RECORD, RECORD_WORDS, strict=True)]
-    for n, value in stores:
-        lines += [f"%to{n} = getelementptr i32, ptr %state, i64 {n}", f"store i32 {value}, ptr %to{n}"]
-    lines += ["%left_now = sub i64 %left, %done", "store i64 %left_now, ptr %left0_at", "ret i32 %reason"]
+        untouched = not way.words and way.record is b.head_record and f.back is None
+        (clean if untouched else rest).append(way)
+    lines = []
+    if clean:
+        for way in clean:
+            way.block.end = "br label %untouched"
+        lines += _phis("untouched", "u", {way.block.label: _common(way) for way in clean})
+        lines += [*_stores("u", [(EIP, "%eipu")]), *_count("u")]
+    if rest:
+        ways = {}
+        for way in rest:
+            words = {f"w{n}": text(way.words[n]) if n in way.words else initial[n] for n in changed}
+            record = zip(HEAD_RECORD, way.record.words(), strict=True)
+            ways[way.block.label] = _common(way) | words | {name[1:]: text(x) for name, x in record}
+        lines += _phis("exit", "out", ways)
+        stores = [(EIP, "%eipout"), *((n, f"%w{n}out") for n in changed)]
+        if any(way.record is not b.head_record for way in rest):
+            stores += [(n, f"{name}out") for name, n in zip(HEAD_RECORD, RECORD_WORDS, strict=True)]
+        lines += [*_stores("out", stores), *_count("out")]
     return lines
+
+
+def _common(way: Exit) -> dict[str, str]:
+    """What every exit brings: values by the name they get."""
+    return {"reason": str(way.reason), "eip": text(way.eip), "done": str(way.done)}
+
+
+def _phis(label: str, suffix: str, ways: dict[str, dict[str, str]]) -> list[str]:
+    """A block that begins with a phi for each name, over all ways to it."""
+    lines = [f"{label}:"]
+    for name in next(iter(ways.values())):
+        sources = ", ".join(f"[ {values[name]}, %{source} ]" for source, values in ways.items())
+        lines.append(f"%{name}{suffix} = phi i{64 if name == 'done' else 32} {sources}")
+    return lines
+
+
+def _stores(suffix: str, stores: Sequence[tuple[int, str]]) -> list[str]:
+    """Store values into words of the state."""
+    lines = []
+    for n, value in stores:
+        at = f"%to{n}{suffix}"
+        lines += [f"{at} = getelementptr i32, ptr %state, i64 {n}", f"store i32 {value}, ptr {at}"]
+    return lines
+
+
+def _count(suffix: str) -> list[str]:
+    """Count the budget down and return."""
+    return [
+        f"%left_now{suffix} = sub i64 %left, %done{suffix}",
+        f"store i64 %left_now{suffix}, ptr %left0_at",
+        f"ret i32 %reason{suffix}",
+    ]

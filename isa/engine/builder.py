@@ -47,7 +47,7 @@ FLAT = {place + n: _start[place + n] for place in (BASE, LIMIT, ATTR) for n in r
 """What is known where paging is off and the segments are flat: the state words that say so."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Saved:
     """The variables of the builder at one moment."""
 
@@ -58,7 +58,7 @@ class Saved:
     memo: dict[Any, Any]
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Exit:
     """A way out of the code: from `block`, for `reason`, at `eip`, after `done` instructions."""
 
@@ -109,8 +109,9 @@ class Native(NativeWords):
         self.next: Word = 0
         self.done = 0
         self.before = self.save()
-        self.intrinsics: dict[Any, Callable[..., Any]] = {
-            flags.condition: lambda b, cc: self.condition(cc),
+        self.intrinsics: dict[str, Callable[..., Any]] = {
+            "isa.flags.condition": lambda b, cc: self.condition(cc),
+            "isa.task.switch": self._elsewhere,  # too long and too rare to be worth compiling
         }
 
     def start(self, here: Word, length: int) -> None:

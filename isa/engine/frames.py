@@ -24,7 +24,8 @@ class Target(Protocol):
     """The builder that is being traced into."""
 
     code: Code
-    intrinsics: dict[Any, Callable[..., Any]]
+    intrinsics: dict[str, Callable[..., Any]]
+    """Routines of `isa`, by their full names, that the builder has its own way for."""
 
     def fault(self, fault: Any) -> None:
         """Leave: the instruction faults."""
@@ -155,10 +156,10 @@ class Frame:
     def call(self, fn: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call a routine of the definitions rewritten, anything else as it is."""
         if isinstance(fn, FunctionType):
-            own = self.target.intrinsics.get(fn)
+            name = fn.__module__
+            own = self.target.intrinsics.get(f"{name}.{fn.__name__}")
             if own is not None:
                 return own(*arguments, **named)
-            name = fn.__module__
             if name == self.module or (name.startswith("isa.") and not name.startswith("isa.engine")):
                 from isa.engine.trace import rewritten
 

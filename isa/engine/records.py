@@ -101,9 +101,7 @@ def runtime_ir() -> str:
             bodies.append((code.here.end or "").replace("%v", prefix + "v"))
     return (
         "define i32 @flags(i32 %op, i32 %x, i32 %y, i32 %r) nounwind readnone {\n"
-        f"switch i32 %op, label %none [ {' '.join(cases)} ]\nnone:\nunreachable\n"
-        + "\n".join(bodies)
-        + "\n}\n"
+        f"switch i32 %op, label %k{PACKED}w32 [ {' '.join(cases)} ]\n" + "\n".join(bodies) + "\n}\n"
     )
 
 

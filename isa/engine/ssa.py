@@ -46,7 +46,7 @@ class Block:
     pure: bool = True
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Path:
     """One way to a meeting point: the block it comes from, the state and the values it brings."""
 
