@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vmm.compare import Comparison
-    from vmm.image import Image
     from vmm.machine import Machine, Outcome, Result
 
 Decorator = Callable[[Any], Any]
@@ -45,15 +44,10 @@ class ExitStatus(IntEnum):
     @classmethod
     def of(cls, outcome: Outcome) -> ExitStatus:
         """The status for the end of a run."""
-        return {
-            "success": cls.OK,
-            "failure": cls.GUEST_FAILURE,
-            "triple-fault": cls.GUEST_CRASH,
-            "unhandled": cls.GUEST_CRASH,
-            "unsupported": cls.GUEST_CRASH,
-            "budget": cls.BUDGET,
-            "interrupted": cls.INTERRUPTED,
-        }.get(str(outcome), cls.INTERNAL_ERROR)
+        if outcome in ("triple-fault", "unhandled", "unsupported"):
+            return cls.GUEST_CRASH
+        names = {"success": cls.OK, "failure": cls.GUEST_FAILURE, "budget": cls.BUDGET}
+        return names.get(outcome, cls.INTERRUPTED if outcome == "interrupted" else cls.INTERNAL_ERROR)
 
 
 # -- the group: exceptions become one line and a status ---------------------------------------------------
@@ -61,17 +55,6 @@ class ExitStatus(IntEnum):
 
 class Vmsim(click.Group):
     """The commands, and the one place where exceptions become exit statuses."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            from vmm.report.words import suggestion
-
-            raise click.UsageError(
-                f"there is no command `{args[0]}`{suggestion(args[0], self.commands)}", ctx
-            )
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -108,6 +91,41 @@ def columns() -> int:
     return min(shutil.get_terminal_size().columns, MAX_COLUMNS)
 
 
+def print_json(document: Any) -> None:
+    """A JSON document as data."""
+    import json
+
+    click.echo(json.dumps(document, indent=2))
+
+
+def examples(*commands: str) -> str:
+    """The end of a help text: one example a line."""
+    return "\b\nExamples:\n" + "\n".join(f"  vmsim {command}" for command in commands)
+
+
+@click.group(
+    cls=Vmsim,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("run hello", "run my.asm --mode full", "compare kernel", "explain popf", "guests"),
+)
+@click.option("--debug", is_flag=True, envvar="VMSIM_DEBUG", help="Show the traceback of an internal error.")
+@click.version_option(package_name="vmsim")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """A laboratory of virtualization: one x86 kernel, bare and under every kind of monitor, every trap
+    seen, counted, priced and explained."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def command(*shown: str) -> Decorator:
+    """A command of `vmsim`, with examples for its help."""
+    return cli.command(epilog=examples(*shown))
+
+
 # -- parameters ---------------------------------------------------------------------------------------------
 
 
@@ -129,16 +147,20 @@ class Read(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+COUNT = Read("count", "count")
+SECONDS = click.FloatRange(min=0, min_open=True)
+
 guest_argument: Decorator = click.argument("guest")
+file_argument: Decorator = click.argument("file")
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 mode_option: Decorator = click.option(
     "--mode", "-m", type=Read("mode", "mode"), help="The technique; bare hardware if not given."
 )
 budget_option: Decorator = click.option(
-    "--budget",
-    type=Read("count", "count"),
-    default=BUDGET,
-    help="Guest instructions at most; 50M if not given.",
+    "--budget", type=COUNT, default=BUDGET, help="Guest instructions at most; 50M if not given."
+)
+timeout_option: Decorator = click.option(
+    "--timeout", type=SECONDS, metavar="SECONDS", help="Seconds at most."
 )
 memory_option: Decorator = click.option(
     "--memory", type=Read("size", "size"), default=MEMORY, help="Guest memory; 16M if not given."
@@ -146,23 +168,13 @@ memory_option: Decorator = click.option(
 profile_option: Decorator = click.option(
     "--profile", type=Read("name", "profile"), help="The machine that cycles are modelled on: p4-672, i386."
 )
-timeout_option: Decorator = click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Seconds at most."
-)
 
 
-def run_options(command: Any) -> Any:
+def run_options(function: Any) -> Any:
     """What everything takes that runs a guest to its end."""
     for option in (json_option, profile_option, memory_option, timeout_option, budget_option):
-        command = option(command)
-    return command
-
-
-def print_json(document: Any) -> None:
-    """A JSON document as data."""
-    import json
-
-    click.echo(json.dumps(document, indent=2))
+        function = option(function)
+    return function
 
 
 def guest_path(name: str) -> Path:
@@ -173,82 +185,42 @@ def guest_path(name: str) -> Path:
 
 
 def machine_for(guest: str, mode: str | None, memory: int) -> Machine:
-    """A machine with the guest in it, built for the mode."""
-    from vmm.compare import build
-    from vmm.image import LoadError
+    """A machine with the guest in it, built for the mode. `LoadError`, `AsmError`."""
+    from vmm.compare import build, fit
     from vmm.machine import Machine
     from vmm.modes import BARE
 
-    image: Image = build(guest_path(guest), mode or BARE)
-    try:
-        return Machine(image, mode or BARE, memory=memory)
-    except ValueError as error:
-        raise LoadError(str(error)) from None
-
-
-@click.group(
-    cls=Vmsim,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Examples:  vmsim run hello  |  vmsim compare kernel  |  vmsim explain popf  |  vmsim guests",
-)
-@click.option("--debug", is_flag=True, envvar="VMSIM_DEBUG", help="Show the traceback of an internal error.")
-@click.version_option(package_name="vmsim")
-@click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
-    """A laboratory of virtualization: one x86 kernel, bare and under every kind of monitor, every trap
-    seen, counted, priced and explained."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        ctx.color = False
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+    image = build(guest_path(guest), mode or BARE)
+    fit(image, memory)
+    return Machine(image, mode or BARE, memory=memory)
 
 
 # -- running ------------------------------------------------------------------------------------------------
 
 
-def console_writer() -> Callable[[int], None]:
-    """Writes the guest's console to stdout as it comes, byte for byte."""
-    stream = sys.stdout.buffer
-
-    def write(byte: int) -> None:
-        stream.write(bytes((byte,)))
-        if byte == ord("\n"):
-            stream.flush()
-
-    return write
-
-
-@cli.command(
-    epilog="Examples:  vmsim run hello  |  vmsim run my.asm -m full --budget 10M  |  vmsim run kernel --json"
-)
+@command("run hello", "run my.asm --mode full --budget 10M", "run kernel --json")
 @guest_argument
 @mode_option
 @run_options
 @click.pass_context
-def run(
-    ctx: click.Context,
-    guest: str,
-    mode: str | None,
-    budget: int,
-    timeout: float | None,
-    memory: int,
-    profile: str | None,
-    as_json: bool,
-) -> None:
-    """Run GUEST under one mode: its console on stdout, what it took on stderr.
+def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **options: Any) -> None:
+    """Run GUEST under one mode.
 
-    GUEST is an assembly source (.asm), a flat binary, or the name of a built-in guest.
+    Its console goes to stdout as it comes, what it took to stderr. GUEST is an assembly source (.asm), a flat binary, or the name of a built-in guest.
     """
+    from vmm.report.live import console_writer
     from vmm.watch import Watch
 
-    machine = machine_for(guest, mode, memory)
+    machine = machine_for(guest, mode, options["memory"])
     if not as_json:
-        machine.devices.on_console = console_writer()
-    with Watch(timeout) as watch:
+        machine.devices.on_console = console_writer(sys.stdout.buffer)
+    with Watch(options["timeout"]) as watch:
         watch.watch(machine)
-        result = watch.judge(machine.run(budget))
-    report_run(result, profile, as_json)
+        result = watch.judge(machine.run(options["budget"]))
+    if not as_json and result.console and not result.console.endswith("\n"):
+        click.echo()
+    sys.stdout.flush()
+    report_run(result, options["profile"], as_json)
     ctx.exit(ExitStatus.of(result.outcome))
 
 
@@ -261,56 +233,45 @@ def report_run(result: Result, profile: str | None, as_json: bool) -> None:
     if as_json:
         print_json(report.document(result, cycles))
         return
-    stream = sys.stdout.buffer
-    if result.console and not result.console.endswith("\n"):
-        stream.write(b"\n")
-    stream.flush()
     status = ExitStatus.of(result.outcome)
     colour = {ExitStatus.OK: "green", ExitStatus.INTERRUPTED: "yellow"}.get(status, "red")
     talk("\n".join(report.summary(result, cycles, columns())), colour)
 
 
-@cli.command(
-    epilog="Examples:  vmsim compare kernel  |  vmsim compare popf --modes full  |  vmsim compare my.asm --json"
-)
+@command("compare kernel", "compare popf --modes full --strict", "compare my.asm --json")
 @guest_argument
 @click.option("--modes", type=Read("names", "modes"), help="Modes, by commas; all that apply if not given.")
 @click.option("--strict", is_flag=True, help="A divergence counts also where no equivalence is promised.")
 @run_options
 @click.pass_context
-def compare(
-    ctx: click.Context,
-    guest: str,
-    modes: list[str] | None,
-    strict: bool,
-    budget: int,
-    timeout: float | None,
-    memory: int,
-    profile: str | None,
-    as_json: bool,
-) -> None:
-    """Run GUEST under every mode, and compare: what each did, what it cost, whether it is equal."""
-    from vmm import compare as comparing
+def compare(ctx: click.Context, /, guest: str, strict: bool, as_json: bool, **options: Any) -> None:
+    """Run GUEST under every mode, and compare.
+
+    What each did (counted), what it would have cost (modelled), and whether it equals bare hardware."""
+    from vmm.compare import compare
     from vmm.cost import DEFAULT_PROFILE, load_profile
+    from vmm.report.live import Progress
     from vmm.watch import Watch
 
-    costs = load_profile(profile or DEFAULT_PROFILE)
-    with Watch(timeout) as watch, Progress() as progress:
+    profile, progress = load_profile(options["profile"] or DEFAULT_PROFILE), Progress(sys.stderr)
+    limits = {name: options[name] for name in ("budget", "memory")}
+    with Watch(options["timeout"]) as watch:
 
         def starts(mode: str, machine: Machine) -> None:
-            progress.show(mode)
+            progress.show(f"running under {mode} …")
             watch.watch(machine)
 
-        comparison = comparing.compare(
-            guest_path(guest), modes, costs, budget=budget, memory=memory, on_start=starts, judge=watch.judge
+        found = compare(
+            guest_path(guest), options["modes"], profile, on_start=starts, judge=watch.judge, **limits
         )
+    progress.clear()
     if as_json:
         from vmm.compare.document import document
 
-        print_json(document(comparison))
+        print_json(document(found))
     else:
-        print_comparison(comparison)
-    ctx.exit(comparison_status(comparison, strict))
+        print_comparison(found)
+    ctx.exit(comparison_status(found, strict))
 
 
 def comparison_status(comparison: Comparison, strict: bool) -> ExitStatus:
@@ -325,26 +286,6 @@ def comparison_status(comparison: Comparison, strict: bool) -> ExitStatus:
     return ExitStatus.of(outcomes[0])
 
 
-class Progress:
-    """Which mode is running, on a terminal only."""
-
-    def __enter__(self) -> Progress:
-        self.shown = 0
-        self.wanted = sys.stderr.isatty()
-        return self
-
-    def show(self, mode: str) -> None:
-        """Replace what is shown."""
-        if self.wanted:
-            text = f"running under {mode} …"
-            click.echo("\r" + text.ljust(self.shown), nl=False, err=True)
-            self.shown = len(text)
-
-    def __exit__(self, *error: object) -> None:
-        if self.shown:
-            click.echo("\r" + " " * self.shown + "\r", nl=False, err=True)
-
-
 def print_comparison(comparison: Comparison) -> None:
     """The table, and below it the words."""
     from rich.console import Console
@@ -353,16 +294,14 @@ def print_comparison(comparison: Comparison) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
     for part in screen.parts(comparison, min(console.width, MAX_COLUMNS)):
-        console.print(part, soft_wrap=isinstance(part, str))
+        console.print(part)
 
 
 # -- sources ------------------------------------------------------------------------------------------------
 
 
-@cli.command(
-    epilog="Examples:  vmsim asm my.asm -o my.bin  |  vmsim asm hello --listing  |  vmsim asm kernel -D PARA"
-)
-@click.argument("file")
+@command("asm my.asm -o my.bin", "asm hello --listing", "asm kernel -D PARA")
+@file_argument
 @click.option("-o", "output", metavar="FILE", help="Write the flat binary; - is stdout.")
 @click.option("--listing", is_flag=True, help="Print addresses and bytes beside the source.")
 @click.option("-D", "defines", multiple=True, type=Read("name[=value]", "define"), help="Define a constant.")
@@ -376,7 +315,7 @@ def asm(
     defines: tuple[tuple[str, int], ...],
     as_json: bool,
 ) -> None:
-    """Assemble FILE and say what came of it; every mistake is reported with its place."""
+    """Assemble FILE, or report every mistake."""
     from isa.asm import AsmError
     from vmm.report import assembly
 
@@ -399,6 +338,172 @@ def asm(
         click.echo(program.listing(), nl=False)
     elif output != "-":
         click.echo(assembly.summary(path, program, output))
+
+
+@command("dis hello", "dis kernel --start main --count 20", "dis my.bin --json")
+@file_argument
+@click.option(
+    "--start", type=Read("place", "address"), help="An address or a label; the beginning if not given."
+)
+@click.option("--count", type=COUNT, help="Lines at most.")
+@json_option
+def dis(file: str, start: int | str | None, count: int | None, as_json: bool) -> None:
+    """Disassemble FILE.
+
+    A source is shown with its lines and labels; anything else is a flat binary."""
+    from itertools import islice
+
+    from vmm.compare import build
+    from vmm.modes import BARE
+    from vmm.report import listing
+
+    image = build(guest_path(file), BARE)
+    rows = islice(listing.rows(image, listing.resolve(image, start)), count)
+    if as_json:
+        print_json(listing.document(image, rows))
+        return
+    for line in listing.lines(rows):
+        click.echo(line)
+
+
+# -- knowledge ----------------------------------------------------------------------------------------------
+
+
+@command("explain popf", "explain mov cr0, eax", "explain '#PF hidden'")
+@click.argument("words", metavar="NAME", nargs=-1, required=True)
+@json_option
+def explain(words: tuple[str, ...], as_json: bool) -> None:
+    """Explain an instruction, a fault or a trap.
+
+    Of an instruction: its class, what each mode does with it, and its one definition. NAME may also be an exception (#PF, 14), a kind of trap (#PF hidden, callout) or an ending (triple-fault).
+    """
+    from vmm.report import explain as explaining
+
+    try:
+        found = explaining.find(" ".join(words))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        print_json(explaining.document(found))
+        return
+    styles: dict[str, dict[str, Any]] = {"head": {"bold": True}, "code": {"fg": "cyan"}}
+    for style, line in explaining.lines(found, columns()):
+        click.echo(click.style(line, **styles[style]) if style in styles else line)
+
+
+@command("guests", "guests popf", "guests --json")
+@click.argument("name", required=False)
+@json_option
+def guests(name: str | None, as_json: bool) -> None:
+    """List the built-in guests, or show one.
+
+    Of one its source is shown; the comment at its top is its specification."""
+    from vmm.report import catalogue
+
+    path = guest_path(name) if name else None
+    if as_json:
+        print_json(catalogue.document(path))
+        return
+    for line in catalogue.lines(path, columns()):
+        click.echo(line)
+
+
+@command("doctor", "doctor --json")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check that everything is here and works."""
+    from vmm.report import doctor as examining
+
+    found = list(examining.checks())
+    report_lines(found, examining, as_json)
+    ctx.exit(ExitStatus.OK if examining.healthy(found) else ExitStatus.INTERNAL_ERROR)
+
+
+@command("bench", "bench --json")
+@json_option
+def bench(as_json: bool) -> None:
+    """Measure how fast vmsim is on this computer."""
+    from vmm.report import bench as measuring
+
+    report_lines(measuring.rows(), measuring, as_json)
+
+
+def report_lines(found: Any, module: Any, as_json: bool) -> None:
+    """A report that is a list: JSON at the end, or each line as it is found."""
+    if as_json:
+        print_json(module.document(list(found)))
+        return
+    for entry in found:
+        colour, text = module.line(entry)
+        click.echo(click.style(text, fg=colour or None))
+
+
+# -- looking inside -----------------------------------------------------------------------------------------
+
+
+@command(
+    "trace hello -m full",
+    "trace kernel -m naive --kind trap,diverge",
+    "trace kernel --format jsonl -o k.jsonl",
+)
+@guest_argument
+@mode_option
+@click.option(
+    "--kind",
+    "kinds",
+    metavar="KIND,KIND",
+    default="",
+    help="What to show; all but instructions if not given.",
+)
+@click.option("--format", "style", metavar="FORMAT", default="text", help="text or jsonl.")
+@click.option("--limit", type=COUNT, help="Events at most.")
+@click.option("-o", "output", metavar="FILE", default="-", help="Where to write; stdout if not given.")
+@budget_option
+@memory_option
+@click.pass_context
+def trace(
+    ctx: click.Context, /, guest: str, mode: str | None, memory: int, output: str, **wanted: Any
+) -> None:
+    """Run GUEST and show events as they happen."""
+    from vmm.trace import run_trace
+    from vmm.watch import Watch
+
+    machine = machine_for(guest, mode, memory)
+    with Watch() as watch, click.open_file(output, "w", encoding="utf-8") as out:
+        watch.watch(machine)
+        kinds, style = [wanted["kinds"]] if wanted["kinds"] else None, wanted["style"]
+        try:
+            result = run_trace(machine, kinds, style, wanted["limit"], out, wanted["budget"])  # type: ignore[arg-type]
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+    report_run(result, None, as_json=False)
+    ctx.exit(ExitStatus.of(result.outcome))
+
+
+@command(
+    "debug kernel -m full", "debug hello -e 'break main; continue; registers'", "debug my.asm -x commands.txt"
+)
+@guest_argument
+@mode_option
+@click.option("-e", "inline", metavar="COMMANDS", help="Commands separated by semicolons; then it ends.")
+@click.option("-x", "script", type=click.File(encoding="utf-8"), metavar="FILE", help="Commands, one a line.")
+@memory_option
+@click.pass_context
+def debug(
+    ctx: click.Context, guest: str, mode: str | None, inline: str | None, script: Any, memory: int
+) -> None:
+    """Step through GUEST, forwards and back.
+
+    Both sides of its monitor are shown: what the guest believes, and what is real."""
+    from vmm.debug import shell
+
+    commands = script.read().splitlines() if script else []
+    commands += inline.split(";") if inline else []
+    machine = machine_for(guest, mode, memory)
+    ctx.exit(
+        shell.run(machine, [line.strip() for line in commands] if script or inline else None, sys.stdout)
+    )
 
 
 def main() -> None:

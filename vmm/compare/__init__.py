@@ -9,7 +9,7 @@
 Nothing here prints, and nothing here knows a mode by name.
 """
 
-from vmm.compare.builds import applicable_modes, build, has_para
+from vmm.compare.builds import applicable_modes, build, fit, has_para
 from vmm.compare.runs import Comparison, Difference, Run, compare
 
-__all__ = ["Comparison", "Difference", "Run", "applicable_modes", "build", "compare", "has_para"]
+__all__ = ["Comparison", "Difference", "Run", "applicable_modes", "build", "compare", "fit", "has_para"]

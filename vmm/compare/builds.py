@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import guests
-from vmm.image import Image, load_image
+from vmm.image import Image, LoadError, load_image
 from vmm.modes import MODES
 
 PARA = "PARA"
@@ -25,6 +25,13 @@ def build(path: Path, mode: str, defines: Mapping[str, int] | None = None) -> Im
     if MODES[mode].paravirtual:
         names.setdefault(PARA, 1)
     return load_image(path, defines=names, include_dirs=(guests.LIBRARY,))
+
+
+def fit(image: Image, memory: int) -> None:
+    """Raises `LoadError` if the image does not fit into that many bytes of memory."""
+    end = image.origin + len(image.data)
+    if end > memory:
+        raise LoadError(f"{image.name} reaches up to {end:#x}; it needs more than {memory:,} bytes of memory")
 
 
 def has_para(image: Image) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmm.compare.builds import applicable_modes, build
+from vmm.compare.builds import applicable_modes, build, fit
 from vmm.cost import Cycles, Profile, price
 from vmm.image import Image
 from vmm.machine import DEFAULT_BUDGET, DEFAULT_MEMORY, Machine, Outcome, Result, Stop
@@ -115,9 +115,10 @@ def compare(
     """Run the guest bare and under each of `modes` (None: all that apply), and compare.
 
     `on_start` gets each machine before it runs; `judge` may have the last word on how a run ended.
-    Raises `LoadError`, `AsmError`, and `ValueError` if the guest does not fit into memory.
+    Raises `LoadError`, `AsmError`.
     """
     image = build(path, BARE, defines)
+    fit(image, memory)
     comparison = Comparison(image.name, profile)
     images = {False: image}
     bare_memory = b""

@@ -1,0 +1,121 @@
+"""Disassembly: a guest's bytes as instructions, with symbols and, where there is a source, its lines.
+
+A source says which of its lines are instructions, so data is shown as data. A flat binary does not: it is
+read from its start, and bytes that are no instruction are shown as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isa.asm.directives import DATA_WORDS, DIRECTIVES
+from isa.decode import TruncatedCode, decode
+from isa.disasm import format_insn
+from isa.faults import Fault
+from vmm.image import Image, LoadError, SourceLine
+from vmm.report.run import SCHEMA
+from vmm.report.words import suggestion
+
+BYTES_SHOWN = 8
+TEXT_WIDTH = 34
+MAX_INSN = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instruction, or some bytes of data, at an address."""
+
+    address: int
+    data: bytes
+    text: str
+    symbol: str | None
+    source: SourceLine | None
+
+
+def resolve(image: Image, place: int | str | None) -> int:
+    """Where to start: an address, a label, or the beginning of the image. `LoadError`."""
+    if place is None:
+        return image.origin
+    if isinstance(place, str):
+        address = image.symbol(place)
+        if address is None:
+            known = image.program.symbols if image.program else {}
+            raise LoadError(f"{image.name} has no label `{place}`{suggestion(place, known)}")
+        place = address
+    if not image.origin <= place < image.origin + len(image.data):
+        end = image.origin + len(image.data)
+        raise LoadError(f"{place:#x} is outside of {image.name}, which lies at {image.origin:#x} to {end:#x}")
+    return place
+
+
+def rows(image: Image, start: int) -> Iterator[Row]:
+    """Everything from `start` on."""
+    labels: dict[int, str] = {}
+    for name, at in (image.program.symbols if image.program else {}).items():
+        labels.setdefault(at, name)
+    address, end = start, image.origin + len(image.data)
+    while address < end:
+        line = image.where(address)
+        limit = min(line.address + line.length, end) if line else end
+        if line is not None and not is_code(line.text):
+            size, text = limit - address, "(data)"
+        else:
+            size, text = _instruction(image, address, limit)
+        data = image.data[address - image.origin : address - image.origin + size]
+        yield Row(address, data, text, labels.get(address), line)
+        address += size
+
+
+def is_code(text: str) -> bool:
+    """Whether a line of source is instructions (or a macro that makes them) and not data."""
+    words = text.split(";")[0].split()
+    while words and words[0].endswith(":"):
+        words.pop(0)
+    first = words[0].lower() if words else ""
+    second = words[1].lower() if len(words) > 1 else ""
+    return not (first in DIRECTIVES or first in DATA_WORDS or second in DATA_WORDS or first.startswith("."))
+
+
+def _instruction(image: Image, address: int, limit: int) -> tuple[int, str]:
+    offset = address - image.origin
+    code = image.data[offset : min(offset + MAX_INSN, limit - image.origin)]
+    symbol = image.program.symbolize if image.program else None
+    try:
+        insn = decode(code)
+    except (Fault, TruncatedCode):
+        return 1, f"db {code[0]:#04x}"
+    return insn.length, format_insn(insn, address, symbol)
+
+
+def lines(found: Iterator[Row]) -> Iterator[str]:
+    """The listing as text: label, address, bytes, instruction, source line."""
+    previous: SourceLine | None = None
+    for row in found:
+        if row.symbol:
+            yield f"{row.symbol}:"
+        shown = row.data[:BYTES_SHOWN].hex(" ") + (" …" if len(row.data) > BYTES_SHOWN else "")
+        text = f"{len(row.data):,} bytes of data" if row.text == "(data)" else row.text
+        line = f"{row.address:08x}  {shown:{3 * BYTES_SHOWN + 1}} {text:{TEXT_WIDTH}}"
+        if row.source is not None and row.source is not previous:
+            line += f" ; {Path(row.source.path).name}:{row.source.line}  {row.source.text.strip()}"
+        previous = row.source
+        yield line.rstrip()
+
+
+def document(image: Image, found: Iterator[Row]) -> dict[str, Any]:
+    """What `dis --json` prints."""
+    return {
+        "schema": SCHEMA,
+        "guest": image.name,
+        "origin": image.origin,
+        "rows": [_entry(row) for row in found],
+    }
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    source = row.source
+    place = {"path": source.path, "line": source.line, "source": source.text} if source else {}
+    return {"address": row.address, "bytes": row.data.hex(), "text": row.text, "symbol": row.symbol, **place}
