@@ -74,7 +74,7 @@ class Deprivileged(Mode):
 
     def run(self, until: int) -> Stop | None:
         self.cpu.until = until
-        while self.cpu.count < self.cpu.until or self.guest.s[HALTED]:
+        while self.cpu.count < self.cpu.until:
             stop = self._interrupts()
             if stop is not None:
                 return stop
