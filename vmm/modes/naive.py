@@ -11,14 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isa.exits import ALL_VECTORS, Exit, Reason, TrapPolicy
-from isa.faults import NotModelled, PageFault
-from isa.insn import Insn
-from isa.table import BY_NAME, ROWS, Sensitive, rows
-from vmm.events import Diverged
-from vmm.machine import Stop
-from vmm.modes.deprivileged import EVERY_FAULT, Deprivileged
-from vmm.monitor import observe
+from isa.exits import ALL_VECTORS, TrapPolicy
+from isa.table import BY_NAME, Sensitive, rows
+from vmm.modes.deprivileged import EVERY_FAULT
+from vmm.modes.observing import Observing
 from vmm.monitor.tables import RealTables
 
 if TYPE_CHECKING:
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
 TRAPS_ANYWAY = frozenset(BY_NAME[name].index for name in ("int", "int3", "into"))
 
 
-class Naive(Deprivileged):
+class Naive(Observing):
     """Trap-and-emulate where not everything traps."""
 
     name = "naive"
@@ -45,42 +41,5 @@ class Naive(Deprivileged):
         super().__init__(machine)
         self.tables = RealTables(self.vm, self.shadow)
 
-    def answer(self, leave: Exit) -> Stop | None:
-        if leave.reason is Reason.INSTRUCTION:
-            assert leave.insn is not None
-            return self.observe(leave.insn)
-        return super().answer(leave)
-
-    def observe(self, insn: Insn) -> Stop | None:
-        """Let the real processor execute a sensitive instruction, and compare."""
-        eip = self.guest_eip
+    def prepare_tables(self) -> None:
         self.tables.refresh()
-        try:
-            expected = observe.expect(self.guest, insn)
-            self.world.enter()
-            _executed, fault = self.cpu.execute()
-        except NotModelled as missing:
-            return self.ending(Exit(Reason.NOT_MODELLED, what=missing.what, insn=insn))
-        if isinstance(fault, PageFault):
-            return self.page_fault(Exit(Reason.FAULT, fault=fault, insn=insn), fault)
-        if fault is not None:
-            return self.protection_fault(Exit(Reason.FAULT, fault=fault, insn=insn), fault)
-        self.world.leave()
-        self.world.adopt_segments()
-        self.guest.count = self.count
-        observe.adopt(self.guest, expected)
-        self.report(eip, insn, observe.differences(self.guest, expected))
-        return None
-
-    def report(self, eip: int, insn: Insn, differences: list[tuple[str, str, str]]) -> None:
-        """One divergence per instruction, whatever it got wrong."""
-        if not differences:
-            return
-        row = ROWS[insn.row]
-        image = self.machine.image
-        symbol = image.program.symbolize(eip) if image.program else None
-        location = image.location(eip) + (f" ({symbol})" if symbol else "")
-        expected = ", ".join(f"{what}={value}" for what, value, _ in differences)
-        actual = ", ".join(f"{what}={value}" for what, _, value in differences)
-        rule = f"{row.name.upper()}: {row.rule} (SDM {row.sdm})"
-        self.ledger.diverged(Diverged(self.count, eip, row.name, location, expected, actual, rule))

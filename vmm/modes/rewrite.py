@@ -9,7 +9,8 @@ with IF clear or IOPL above 0, whose PUSHF and POPF would show or lose it, is tr
 interpreted, instruction by instruction.
 
 What direct execution shows to a program that asks, it showed under VMware too: SGDT, SIDT, SLDT, STR and
-SMSW, and what LAR, LSL, VERR and VERW find in the real tables. Next: `vmm/rewrite`.
+SMSW, and what LAR, LSL, VERR and VERW find in the real tables. These are reported as divergences, the only
+ones there are. Next: `vmm/rewrite`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from isa import consts as c
-from isa.exits import Exit, Reason
+from isa.exits import ALL_VECTORS, Exit, Reason, TrapPolicy
 from isa.faults import NotModelled, PageFault
 from isa.state import (
     ATTR,
@@ -35,10 +36,11 @@ from isa.state import (
     LIMIT,
     SHADOW,
 )  # fmt: skip
-from isa.table import ROWS
+from isa.table import BY_NAME, ROWS
 from vmm.events import Translated
 from vmm.machine import BREAKPOINT, Stop
-from vmm.modes.deprivileged import Deprivileged
+from vmm.modes.deprivileged import EVERY_FAULT
+from vmm.modes.observing import Observing
 from vmm.monitor import events
 from vmm.monitor.vm import MONITOR_BASE
 from vmm.monitor.world import World
@@ -55,15 +57,23 @@ if TYPE_CHECKING:
     from vmm.machine import Machine
 
 TRACE_FAULTS_TOLERATED = 4  # of one instruction, before it is translated into a call-out (AA: adaptive)
+# What shows a program the real machine or its descriptor tables, without a trap (Robin and Irvine, 3B and 3C).
+SHOW_PROGRAMS = "sgdt sidt sldt str smsw lar lsl verr verw".split()
 MONITOR_GDT, MONITOR_IDT, IDT_SIZE = MONITOR_BASE, MONITOR_BASE + 0x1000, 0x800
 
 
-class Rewrite(Deprivileged):
+class Rewrite(Observing):
     """Binary translation of the guest's kernel, direct execution of its programs."""
 
     name = "rewrite"
     title = "the kernel translated at run time in ring 1, programs directly in ring 3, on a real x86"
     heeds_breakpoints = True
+    # Not a trap: the simulator looks over the program's shoulder at what passes unseen.
+    policy = TrapPolicy(
+        exceptions=EVERY_FAULT,
+        software_interrupts=ALL_VECTORS,
+        instructions=frozenset(BY_NAME[name].index for name in SHOW_PROGRAMS),
+    )
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
