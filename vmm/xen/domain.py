@@ -51,12 +51,12 @@ class Domain:
         self.ledger = machine.ledger
         self.cpu = host.cpu
         self.frames = [at >> 12 for at in host.scattered_frames()]  # pseudo-physical -> machine
-        self.shared_mfn = host.allocate() >> 12
         self.console_mfn = 0  # the builder knows
         self.entered = True  # the hypervisor ran: there may be something to do before the guest does
-        self.shared = SharedInfo(host.ram, self.shared_mfn << 12)
         self.memory = GuestPointers(self.cpu)
         self.descriptors = Descriptors(self)
+        self.shared_mfn = host.allocate() >> 12
+        self.shared = SharedInfo(host.ram, self.shared_mfn << 12)
         self.pages = PageTypes(
             host.ram, self.ledger.work, self.cpu.engine.flush_tlb, self.descriptors.check_page
         )

@@ -3,7 +3,8 @@
 `Hypercalls.call` is INT 82h from ring 1: number in EAX, arguments in EBX ECX EDX ESI EDI, result in EAX,
 and the argument registers that the call takes are overwritten, so that no guest comes to rely on them.
 An unknown number is -ENOSYS, a refused call -errno. A call that was interrupted repeats the INT with new
-arguments; only the last round completes. `multicall` runs a list of them for the price of one trap.
+arguments; only the last round completes. `multicall` runs a list of them for the price of one trap; the
+ledger's `multicalls` counts the calls in such lists.
 """
 
 from __future__ import annotations
@@ -124,12 +125,10 @@ class Hypercalls:
                     memory.write(at + 8, struct.pack(f"<{len(rest.arguments)}I", *rest.arguments))
                     raise Preempted(at & c.M32, count - done) from None
                 memory.write_word(at + 4, result & c.M32)
-                name = NAMES.get(operation, "unknown")
-                self.domain.ledger.work[f"hypercall: {name}"] += 1
+                self.domain.ledger.work["multicalls"] += 1
                 done += 1
         finally:
             self.nested = False
-        self.domain.ledger.work["multicalls"] += 1
         return 0
 
     def _one(self, entry: Entry, arguments: list[int]) -> int:

@@ -210,31 +210,3 @@ class PageTypes:
     def entry(self, mfn: int, index: int) -> int:
         """An entry as it stands."""
         return int(self.words[mfn * ENTRIES + index])
-
-    # -- for those who doubt --------------------------------------------------------------------------
-
-    def audit(self) -> list[str]:
-        """What is wrong with the counts; an empty list if nothing is."""
-        problems = []
-        for mfn in range(self.frames):
-            if self.type_count[mfn] < 0 or self.refs[mfn] < self.type_count[mfn]:
-                problems.append(f"frame {mfn:#x}: {self.refs[mfn]} references, {self.type_count[mfn]} typed")
-            if self.type[mfn] not in (PageType.L1, PageType.L2):
-                continue
-            last = ENTRIES if self.type[mfn] is PageType.L1 else GUEST_L2_ENTRIES
-            inner = PageType.WRITABLE if self.type[mfn] is PageType.L1 else PageType.L1
-            for n in range(last):
-                entry = self.entry(mfn, n)
-                if not entry & PTE_P:
-                    continue
-                target = entry >> 12
-                typed = inner is PageType.L1 or entry & PTE_W
-                if not self.owned[target] or (typed and self.type[target] is not inner):
-                    problems.append(f"frame {mfn:#x} entry {n}: {entry:#x} to {self.type[target]}")
-            if self.type[mfn] is PageType.L2:
-                kept = self.words[mfn * ENTRIES + GUEST_L2_ENTRIES : (mfn + 1) * ENTRIES].tolist()
-                if [e & ~(PTE_A | PTE_D) for e in kept] != [
-                    e & ~(PTE_A | PTE_D) for e in self.hypervisor_entries
-                ]:
-                    problems.append(f"frame {mfn:#x}: the hypervisor's entries have changed")
-        return problems

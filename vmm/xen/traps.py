@@ -29,7 +29,7 @@ from isa.ops.farflow import iret
 from isa.ops.stack import push
 from isa.segment import attr_of, descriptor_address, dpl_of, is_code, is_conforming, load_data
 from isa.state import BASE, CPL, CR0, CR2, EFLAGS, EIP, SEL, SHADOW
-from vmm.events import Injected, Reflected
+from vmm.events import Injected, Reflected, SoftwareInterrupt
 from vmm.xen import abi
 from vmm.xen.descriptors import STACK_TOP
 from vmm.xen.errors import DomainCrash, HypercallError
@@ -139,13 +139,12 @@ class Traps:
         if not own_gate and handler.flags & abi.TI_DPL < self.cpu.s[CPL]:
             self.bounce(GeneralProtection(vector * 8 | c.ERR_IDT))
             return
-        eip = domain_eip(domain)
+        if domain.ledger.listening:
+            eip = domain_eip(domain)
+            domain.ledger.emit(SoftwareInterrupt(self.cpu.count, eip, vector, handler.eip))
         self.cpu.s[EIP] = (self.cpu.s[EIP] + length) & c.M32
         self.cpu.count += 1
         self._enter(handler, f"int {vector:#x}", None, 0)
-        domain.ledger.work["exceptions bounced"] += 1
-        if domain.ledger.listening:
-            domain.ledger.emit(Reflected(self.cpu.count, eip, f"int {vector:#x}", self.cpu.s[EIP]))
 
     def upcall(self) -> None:
         """Enter the event callback, upcalls masked."""
