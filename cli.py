@@ -71,6 +71,8 @@ class Vmsim(click.Group):
             if type(error).__name__ in ("AsmError", "LoadError"):
                 talk(str(error), colour="red")
                 ctx.exit(ExitStatus.BAD_GUEST)
+            if type(error).__name__ == "Unknown":
+                raise click.UsageError(str(error), ctx) from None
             if ctx.params.get("debug"):
                 raise
             talk(f"internal error: {type(error).__name__}: {error}", colour="red")
@@ -151,7 +153,6 @@ COUNT = Read("count", "count")
 SECONDS = click.FloatRange(min=0, min_open=True)
 
 guest_argument: Decorator = click.argument("guest")
-file_argument: Decorator = click.argument("file")
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 mode_option: Decorator = click.option(
     "--mode", "-m", type=Read("mode", "mode"), help="The technique; bare hardware if not given."
@@ -206,7 +207,8 @@ def machine_for(guest: str, mode: str | None, memory: int) -> Machine:
 def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **options: Any) -> None:
     """Run GUEST under one mode.
 
-    Its console goes to stdout as it comes, what it took to stderr. GUEST is an assembly source (.asm), a flat binary, or the name of a built-in guest.
+    Its console goes to stdout as it comes, what it took to stderr. GUEST is an assembly source (.asm), a
+    flat binary, or the name of a built-in guest.
     """
     from vmm.report.live import console_writer
     from vmm.watch import Watch
@@ -226,10 +228,10 @@ def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **op
 
 def report_run(result: Result, profile: str | None, as_json: bool) -> None:
     """The end of a run: JSON on stdout, or words on stderr."""
-    from vmm.cost import DEFAULT_PROFILE, load_profile, price
+    from vmm.cost import load_profile, price
     from vmm.report import run as report
 
-    cycles = price(result, load_profile(profile or DEFAULT_PROFILE))
+    cycles = price(result, load_profile(profile))
     if as_json:
         print_json(report.document(result, cycles))
         return
@@ -247,13 +249,15 @@ def report_run(result: Result, profile: str | None, as_json: bool) -> None:
 def compare(ctx: click.Context, /, guest: str, strict: bool, as_json: bool, **options: Any) -> None:
     """Run GUEST under every mode, and compare.
 
-    What each did (counted), what it would have cost (modelled), and whether it equals bare hardware."""
+    What each did (counted), what it would have cost (modelled), and whether it equals bare hardware.
+    """
     from vmm.compare import compare
-    from vmm.cost import DEFAULT_PROFILE, load_profile
+    from vmm.compare.document import document
+    from vmm.cost import load_profile
     from vmm.report.live import Progress
     from vmm.watch import Watch
 
-    profile, progress = load_profile(options["profile"] or DEFAULT_PROFILE), Progress(sys.stderr)
+    profile, progress = load_profile(options["profile"]), Progress(sys.stderr)
     limits = {name: options[name] for name in ("budget", "memory")}
     with Watch(options["timeout"]) as watch:
 
@@ -265,12 +269,7 @@ def compare(ctx: click.Context, /, guest: str, strict: bool, as_json: bool, **op
             guest_path(guest), options["modes"], profile, on_start=starts, judge=watch.judge, **limits
         )
     progress.clear()
-    if as_json:
-        from vmm.compare.document import document
-
-        print_json(document(found))
-    else:
-        print_comparison(found)
+    print_json(document(found)) if as_json else print_comparison(found)
     ctx.exit(comparison_status(found, strict))
 
 
@@ -301,27 +300,20 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 @command("asm my.asm -o my.bin", "asm hello --listing", "asm kernel -D PARA")
-@file_argument
+@click.argument("file")
 @click.option("-o", "output", metavar="FILE", help="Write the flat binary; - is stdout.")
 @click.option("--listing", is_flag=True, help="Print addresses and bytes beside the source.")
 @click.option("-D", "defines", multiple=True, type=Read("name[=value]", "define"), help="Define a constant.")
 @json_option
 @click.pass_context
-def asm(
-    ctx: click.Context,
-    file: str,
-    output: str | None,
-    listing: bool,
-    defines: tuple[tuple[str, int], ...],
-    as_json: bool,
-) -> None:
+def asm(ctx: click.Context, /, file: str, output: str | None, as_json: bool, **options: Any) -> None:
     """Assemble FILE, or report every mistake."""
     from isa.asm import AsmError
     from vmm.report import assembly
 
     path = guest_path(file)
     try:
-        program = assembly.assemble_file(path, dict(defines))
+        program = assembly.assemble_file(path, dict(options["defines"]))
     except AsmError as error:
         if not as_json:
             raise
@@ -334,14 +326,14 @@ def asm(
             stream.write(program.image)
     if as_json:
         print_json(assembly.document(path, program))
-    elif listing:
+    elif options["listing"]:
         click.echo(program.listing(), nl=False)
     elif output != "-":
         click.echo(assembly.summary(path, program, output))
 
 
 @command("dis hello", "dis kernel --start main --count 20", "dis my.bin --json")
-@file_argument
+@click.argument("file")
 @click.option(
     "--start", type=Read("place", "address"), help="An address or a label; the beginning if not given."
 )
@@ -375,14 +367,12 @@ def dis(file: str, start: int | str | None, count: int | None, as_json: bool) ->
 def explain(words: tuple[str, ...], as_json: bool) -> None:
     """Explain an instruction, a fault or a trap.
 
-    Of an instruction: its class, what each mode does with it, and its one definition. NAME may also be an exception (#PF, 14), a kind of trap (#PF hidden, callout) or an ending (triple-fault).
+    Of an instruction: its class, what each mode does with it, and its one definition. NAME may also be an
+    exception (#PF, 14), a kind of trap (#PF hidden, callout) or an ending (triple-fault).
     """
     from vmm.report import explain as explaining
 
-    try:
-        found = explaining.find(" ".join(words))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    found = explaining.find(" ".join(words))
     if as_json:
         print_json(explaining.document(found))
         return
@@ -449,34 +439,25 @@ def report_lines(found: Any, module: Any, as_json: bool) -> None:
 )
 @guest_argument
 @mode_option
+@click.option("--kind", "kinds", type=Read("KINDS", "kinds"), help="What, by commas; a wrong word lists all.")
 @click.option(
-    "--kind",
-    "kinds",
-    metavar="KIND,KIND",
-    default="",
-    help="What to show; all but instructions if not given.",
+    "--format", "style", type=click.Choice(["text", "jsonl"]), default="text", help="How to show it."
 )
-@click.option("--format", "style", metavar="FORMAT", default="text", help="text or jsonl.")
 @click.option("--limit", type=COUNT, help="Events at most.")
-@click.option("-o", "output", metavar="FILE", default="-", help="Where to write; stdout if not given.")
+@click.option("-o", "out", type=click.File("w", encoding="utf-8"), default="-", help="Where to write.")
 @budget_option
 @memory_option
 @click.pass_context
-def trace(
-    ctx: click.Context, /, guest: str, mode: str | None, memory: int, output: str, **wanted: Any
-) -> None:
+def trace(ctx: click.Context, /, guest: str, mode: str | None, memory: int, **options: Any) -> None:
     """Run GUEST and show events as they happen."""
     from vmm.trace import run_trace
     from vmm.watch import Watch
 
     machine = machine_for(guest, mode, memory)
-    with Watch() as watch, click.open_file(output, "w", encoding="utf-8") as out:
+    kinds, style, limit, out = (options[name] for name in ("kinds", "style", "limit", "out"))
+    with Watch() as watch:
         watch.watch(machine)
-        kinds, style = [wanted["kinds"]] if wanted["kinds"] else None, wanted["style"]
-        try:
-            result = run_trace(machine, kinds, style, wanted["limit"], out, wanted["budget"])  # type: ignore[arg-type]
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
+        result = run_trace(machine, kinds, style, limit, out, options["budget"])
     report_run(result, None, as_json=False)
     ctx.exit(ExitStatus.of(result.outcome))
 

@@ -168,7 +168,7 @@ WORK_ROWS = (
     ("pages validated", ("pages validated",)),
     ("shadow entries written", ("shadow entries written",)),
     ("shadow flushes", ("shadow flushes",)),
-    ("trace faults", ("trace faults",)),
+    ("instructions interpreted", ("instructions interpreted",)),
 )
 
 

@@ -24,7 +24,7 @@ def sentences(comparison: Comparison) -> list[str]:
 
 def summary(comparison: Comparison) -> list[str]:
     """Who wins, and what has to be known to believe it."""
-    return [*_winner(comparison), *_translation(comparison), *_ports(comparison)]
+    return [*_winner(comparison), *_lucky(comparison), *_translation(comparison), *_ports(comparison)]
 
 
 def costs(comparison: Comparison) -> list[str]:
@@ -47,11 +47,13 @@ def differences(comparison: Comparison) -> Iterator[str]:
 
 
 def ranking(comparison: Comparison) -> list[Run]:
-    """The monitors that equal bare hardware, the cheapest first, port I/O left out."""
-    honest = [
-        run for run in comparison.monitored if run.finished and run.equal and not run.result.divergences
-    ]
+    """The monitors that promise to equal bare hardware and do, the cheapest first, port I/O left out."""
+    honest = [run for run in _equal(comparison) if run.result.promises_equivalence]
     return sorted(honest, key=lambda run: run.cycles.without_ports)
+
+
+def _equal(comparison: Comparison) -> list[Run]:
+    return [run for run in comparison.monitored if run.finished and run.equal and not run.result.divergences]
 
 
 def _winner(comparison: Comparison) -> Iterator[str]:
@@ -73,6 +75,16 @@ def _winner(comparison: Comparison) -> Iterator[str]:
 
 def _factor(comparison: Comparison, run: Run, *apart: str) -> str:
     return times(comparison.slowdown(run, (PORTS, *apart)))
+
+
+def _lucky(comparison: Comparison) -> Iterator[str]:
+    """Equal without a promise: the guest has nothing that fails silently."""
+    for run in _equal(comparison):
+        if not run.result.promises_equivalence:
+            yield (
+                f"{run.mode} equals bare hardware here, at {_factor(comparison, run)}, but promises nothing: this "
+                "guest executes nothing that would fail silently."
+            )
 
 
 def _translation(comparison: Comparison) -> Iterator[str]:
@@ -128,7 +140,7 @@ def _named(item: Item) -> str:
     for prefix, words in (
         (EXECUTED, "times `{}` executed by the kernel"),
         (CALL_OUT, "call-outs for `{}`"),
-        (HYPERCALL, "hypercalls {}"),
+        (HYPERCALL, "hypercalls `{}`"),
         (DELIVERED, "{} delivered by the hardware"),
     ):
         if figure.startswith(prefix):

@@ -42,6 +42,7 @@ TRAPS: dict[str, tuple[str, Terms]] = {
     "#PF true": (EVENTS, ("page_fault", "walk")),
     "#PF device": (PORTS, ("page_fault", "walk", "emulate", "device")),
     "#PF trace": (PAGING, ("trace",)),
+    "#PF": (EVENTS, ("page_fault",)),
     "#GP": (EVENTS, ("exception", "emulate")),
     "#SS": (EVENTS, ("exception", "emulate")),
     "#NP": (EVENTS, ("exception", "emulate")),
@@ -54,8 +55,6 @@ WORK: dict[str, tuple[str, Terms]] = {
     "faults reflected": (EVENTS, ("reflect",)),
     "interrupts injected": (EVENTS, ("interrupt", "reflect")),
     "shadow flushes": (PAGING, ("flush",)),
-    "trace faults": (PAGING, ("trace",)),
-    "guest instructions translated": (TRANSLATION, ("translate",)),
     "dispatches": (TRANSLATION, ("dispatch",)),
     "indirect hits": (TRANSLATION, ("indirect",)),
     "indirect misses": (TRANSLATION, ("indirect", "dispatch")),
@@ -64,7 +63,10 @@ WORK: dict[str, tuple[str, Terms]] = {
     "page-table updates": (PAGING, ("validate_entry",)),
     "pages validated": (PAGING, ("validate_page",)),
     "events delivered": (EVENTS, ("interrupt", "event")),
-    "exceptions bounced": (EVENTS, ("exception", "event")),
+    "exceptions bounced": (EVENTS, ("event",)),
+    "instructions interpreted": (PRIVILEGED, ("emulate",)),
+    "instructions adapted": (TRANSLATION, ("invalidate",)),
+    "cache emptied": (TRANSLATION, ("invalidate",)),
 }
 
 # What the translator did with each instruction it met: each has been translated.
@@ -76,12 +78,15 @@ TRANSLATED = tuple(
 PRICED_ELSEWHERE = frozenset(
     {
         "instructions emulated",  # each by the trap or call-out that led there
+        "trace faults",  # each by its trap
         "shadow entries written",  # each by its hidden fault
         "units translated",  # by their instructions
         "guest bytes translated",
         "cache bytes written",
         "call-outs",  # each by its kind
         "batched updates",  # each by its page-table update
+        "multicalls",  # each by its hypercall
+        "hypercall",  # a trap, by the call's name
     }
 )
 

@@ -75,8 +75,9 @@ def profile_names() -> list[str]:
     return sorted(names, key=lambda name: name != DEFAULT_PROFILE)
 
 
-def load_profile(name: str = DEFAULT_PROFILE) -> Profile:
-    """The profile of that name. Raises `KeyError` if there is none, `ProfileError` if it is not sound."""
+def load_profile(name: str | None = None) -> Profile:
+    """The profile of that name, or the default. `KeyError` if there is none, `ProfileError` if it is unsound."""
+    name = name or DEFAULT_PROFILE
     if name not in profile_names():
         raise KeyError(name)
     return read_profile((FOLDER / f"{name}.toml").read_text(encoding="utf-8"), name)

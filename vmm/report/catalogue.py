@@ -36,7 +36,9 @@ def entry(guest: Guest) -> dict[str, Any]:
         "summary": guest.summary,
         "modes": list(guest.modes),
         "expected": guest.expected,
-        "naive": [{"instruction": found.instruction, "label": found.label} for found in guest.naive],
+        "silent_failures": [
+            {"instruction": found.instruction, "label": found.label} for found in guest.naive
+        ],
     }
 
 

@@ -25,14 +25,14 @@ from vmm.modes import MODES
 from vmm.modes.words import treatment
 from vmm.report.glossary import Term, terms
 from vmm.report.run import SCHEMA
-from vmm.report.words import suggestion
+from vmm.report.words import Unknown, suggestion
 
 ROOT = Path(isa.__file__).resolve().parent.parent
 LABEL = 11
 
 
 def find(text: str) -> Row | Term:
-    """What a word means. Raises `ValueError` with the closest word there is."""
+    """What a word means. Raises `Unknown` with the closest word there is."""
     word = " ".join(text.lower().split())
     found = _row(word)
     if found is not None:
@@ -47,7 +47,7 @@ def find(text: str) -> Row | Term:
     hint = (
         suggestion(word, names) or "; try an instruction (popf, `mov cr0, eax`), a fault (#PF) or a trap kind"
     )
-    raise ValueError(f"nothing is known of `{text}`{hint}")
+    raise Unknown(f"nothing is known of `{text}`{hint}")
 
 
 def _row(word: str) -> Row | None:

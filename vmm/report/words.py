@@ -19,6 +19,10 @@ MAX_MEMORY = 2 << 30
 UNITS = "kmg"
 
 
+class Unknown(ValueError):
+    """A word that means nothing here."""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?`, or nothing."""
     found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
@@ -86,6 +90,13 @@ def read_mode(text: str) -> str:
 def read_modes(text: str) -> list[str]:
     """Names of modes, separated by commas, each once."""
     return list(dict.fromkeys(read_mode(word) for word in text.split(",")))
+
+
+def read_kinds(text: str) -> frozenset[str]:
+    """Kinds of events to trace, separated by commas."""
+    from vmm.trace import parse_kinds
+
+    return parse_kinds([text])
 
 
 def read_profile(text: str) -> str:
