@@ -110,20 +110,13 @@ class Rewrite(Observing):
 
     def step_world(self, until: int) -> Stop | None:
         """Run the guest in one of three ways until `until` or until the monitor is needed."""
-        start = self.cpu.count
+        if self.breakpoints and self.guest_eip in self.breakpoints:
+            return BREAKPOINT
         if self._runs_directly():
             self.waiting, self.missed = None, False
             self._switch(self.world)
             return super().step_world(until)
-        stop = self._run_translated(until) if self._is_translatable() else self._interpreted()
-        if (
-            stop is None
-            and self.breakpoints
-            and self.cpu.count > start
-            and self.guest_eip in self.breakpoints
-        ):
-            return BREAKPOINT
-        return stop
+        return self._run_translated(until) if self._is_translatable() else self._interpreted()
 
     def _switch(self, world: World) -> None:
         """The real segments are whatever the other world loaded."""

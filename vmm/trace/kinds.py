@@ -54,18 +54,18 @@ EVENT_KINDS: dict[type[Event], str] = {
 
 
 def parse_kinds(words: Iterable[str] | None) -> frozenset[str]:
-    """The kinds named, each word one or several with commas; None means all that need no stepping.
+    """The kinds named, each word one or several with commas; none means all that need no stepping.
 
     Raises ValueError for a kind that does not exist.
     """
-    if words is None:
-        return frozenset(KINDS) - STEPPED - {"all"}
-    found = {word.strip().lower() for text in words for word in text.split(",") if word.strip()}
+    found = {word.strip().lower() for text in words or () for word in text.split(",") if word.strip()}
     for word in sorted(found):
         if word not in KINDS:
             raise ValueError(
                 f"`{word}` cannot be traced{suggestion(word, KINDS)}; kinds are {', '.join(KINDS)}"
             )
+    if not found:
+        return frozenset(KINDS) - STEPPED - {"all"}
     return frozenset(KINDS) - {"all"} if "all" in found else frozenset(found)
 
 
