@@ -36,6 +36,7 @@ from isa.asm.reader import Reader, directive_of
 from isa.asm.relax import MAX_IMAGE, Layout
 from isa.asm.source import Library, Line, SourceFile
 from isa.asm.symbols import SymbolTable
+from isa.asm.widths import CODE16, CODE32
 
 _SEGMENTS = frozenset(name for name, entry in REGISTERS.items() if entry.kind == "segment")
 
@@ -46,6 +47,7 @@ class Assembler:
     def __init__(self, library: Library, defines: Mapping[str, int], origin: int) -> None:
         self.library = library
         self.origin = origin
+        self.mode = CODE32
         self.symbols = SymbolTable(defines)
         self.reporter = Reporter()
         self.reader = Reader()
@@ -387,7 +389,7 @@ class Assembler:
         if cursor.at(":"):
             raise Problem(f"`{token.text}` cannot be a label here", token)
         operands = parse_operands(cursor, self.symbols)
-        self.add(Instruction(cursor.line, token, operands, tuple(prefixes)))
+        self.add(Instruction(cursor.line, token, operands, tuple(prefixes), self.mode))
 
 
 def _expressions(item: Item) -> list[Node]:
@@ -434,10 +436,12 @@ def assemble(
     return Assembler(library, defines or {}, origin).run(file)
 
 
-def encode(text: str, address: int = 0) -> bytes:
-    """The bytes of a single instruction that will lie at `address`."""
+def encode(text: str, address: int = 0, bits: int = 32) -> bytes:
+    """The bytes of a single instruction that will lie at `address` in code of 16 or 32 bits."""
     try:
         file = SourceFile("<instruction>", text, None)
     except Problem as problem:
         raise AsmError([Diagnostic("<instruction>", 1, 1, 1, problem.message, problem.hint)]) from None
-    return Assembler(Library(None, ()), {}, address).run_single(file)
+    assembler = Assembler(Library(None, ()), {}, address)
+    assembler.mode = CODE16 if bits == 16 else CODE32
+    return assembler.run_single(file)

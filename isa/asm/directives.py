@@ -24,6 +24,7 @@ from isa.asm.expression import Num
 from isa.asm.items import Align, Bytes, Fix, Instruction, Org
 from isa.asm.lexer import Cursor, Token
 from isa.asm.names import words
+from isa.asm.widths import CODE16, CODE16GCC, CODE32, Mode
 
 if TYPE_CHECKING:
     from isa.asm.assembler import Assembler
@@ -309,16 +310,24 @@ def _refused(message: str, hint: str | None = None) -> Handler:
     return handler
 
 
-_NO_16_BIT = "16-bit code is not assembled yet; this assembler makes 32-bit code"
+_MODES = {16: CODE16, 32: CODE32}
 
 
 def _bits(asm: Assembler, cursor: Cursor, token: Token) -> None:
     at = cursor.here
     value = asm.absolute(cursor, "the width of the code")
     cursor.finish()
-    if value != 32:
-        wide = f"code of {value} bits is not assembled; this is a 32-bit machine"
-        raise Problem(_NO_16_BIT if value == 16 else wide, at)
+    if value not in _MODES:
+        raise Problem(f"code of {value} bits is not assembled; this is a 32-bit machine", at)
+    asm.mode = _MODES[value]
+
+
+def _mode(mode: Mode) -> Handler:
+    def handler(asm: Assembler, cursor: Cursor, token: Token) -> None:
+        cursor.finish()
+        asm.mode = mode
+
+    return handler
 
 
 def _condition(asm: Assembler, cursor: Cursor, token: Token) -> None:
@@ -339,8 +348,8 @@ def _stray(opener: str) -> Handler:
 _FOR_A_LINKER = words(
     """
     .global .globl .extern .weak .local .hidden .type .size .file .ident .loc .line .text .data .rodata .bss
-    .section .previous .code32 .arch .cpu .version .title .psize .list .nolist .intel_mnemonic .intel_syntax
-    global extern section segment cpu default use32
+    .section .previous .arch .cpu .version .title .psize .list .nolist .intel_mnemonic .intel_syntax
+    global extern section segment cpu default
     """
 )
 
@@ -377,7 +386,9 @@ DIRECTIVES: dict[str, Handler] = {
     ".end": _end,
     **dict.fromkeys(_FOR_A_LINKER, _accepted),
     ".att_syntax": _refused("AT&T syntax is not supported yet; write Intel operands"),
-    **dict.fromkeys((".code16", ".code16gcc", "use16"), _refused(_NO_16_BIT)),
+    **dict.fromkeys((".code16", "use16"), _mode(CODE16)),
+    **dict.fromkeys((".code32", "use32"), _mode(CODE32)),
+    ".code16gcc": _mode(CODE16GCC),
     **dict.fromkeys((".code64", "use64"), _refused("64-bit code is not assembled; this is a 32-bit machine")),
     **dict.fromkeys(
         (".comm", ".lcomm"), _refused("this needs a linker", "write NAME: .space SIZE where it shall lie")

@@ -14,13 +14,15 @@ Not here: where things lie (`relax.py`). Read next: `engines.py`, `rawforms.py`,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from isa.asm.branches import BRANCHES, LOOPS, branch, is_branch
 from isa.asm.diagnostics import Problem, closest
 from isa.asm.engines import keystone_bytes, mnemonics, segment_bytes
 from isa.asm.expression import Context
-from isa.asm.items import Branch, Bytes, Fix, Instruction, Item
+from isa.asm.items import Bytes, Fix, Instruction, Item
 from isa.asm.lexer import Token
-from isa.asm.names import ALIASES, COMMON_MNEMONICS, CONDITIONS, PREFIXES, SEGMENT_PREFIX, SIZE_NAMES, words
+from isa.asm.names import ALIASES, COMMON_MNEMONICS, PREFIXES, SEGMENT_PREFIX, SIZE_NAMES, words
 from isa.asm.operands import (
     STAND_IN_DISPLACEMENT,
     STAND_IN_IMMEDIATE,
@@ -32,22 +34,27 @@ from isa.asm.operands import (
     Parsed,
     Reg,
     Resolved,
+    misplaced_size,
     resolve,
 )
 from isa.asm.rawforms import FORMS, STRING_OPCODES, STRINGS, Misfit, string_form
 from isa.asm.sizes import NEEDS_SIZE, sized, width_of
 from isa.asm.verify import check
+from isa.asm.widths import (
+    CODE32,
+    SIZE_PREFIXES,
+    SIZED_NAMES,
+    Mode,
+    adapt,
+    displacement_at,
+    implied_prefix,
+    misread,
+    narrow,
+    placed,
+    spelled,
+    with_sizes,
+)
 
-_BRANCHES: dict[str, tuple[bytes, bytes]] = {
-    "jmp": (b"\xeb", b"\xe9"),
-    "call": (b"", b"\xe8"),
-    "loopne": (b"\xe0", b""),
-    "loope": (b"\xe1", b""),
-    "loop": (b"\xe2", b""),
-    "jecxz": (b"\xe3", b""),
-    "jcxz": (b"\x67\xe3", b""),
-    **{ALIASES[f"j{cc}"]: (bytes([0x70 + n]), bytes([0x0F, 0x80 + n])) for cc, n in CONDITIONS.items()},
-}
 _RAW_WIDTH = {"ret": 16, "retf": 16, "enter": 16}
 _SELECTORS = words("mov lar lsl")
 _LOCKABLE = words(
@@ -63,7 +70,7 @@ _REPEATED = {
 }
 _PREFIX_NAMES = {"repz": "repe", "repnz": "repne"}
 
-_Key = tuple[tuple[str, ...], str, tuple[Resolved, ...]]
+_Key = tuple[tuple[str, ...], str, tuple[Resolved, ...], Mode, int]
 _cache: dict[_Key, bytes] = {}
 _CACHE_LIMIT = 50_000
 
@@ -89,72 +96,52 @@ def _as_written(problem: Problem, insn: Instruction) -> Problem:
 
 
 def _prepare(insn: Instruction, ctx: Context) -> Item:
-    mnemonic = ALIASES.get(insn.mnemonic, insn.mnemonic)
+    mode = insn.mode
+    requested = dict(SIZE_PREFIXES[p.text.lower()] for p in insn.prefixes if p.text.lower() in SIZE_PREFIXES)
+    written, counter = LOOPS.get(insn.mnemonic, (insn.mnemonic, requested.get("address", 0)))
+    mnemonic, width, asked = spelled(written, mode, requested.get("operand", 0))
     operands = insn.operands
-    if (
-        mnemonic in _BRANCHES
-        and len(operands) == 1
-        and operands[0].kind == "imm"
-        and operands[0].reach != "far"
-    ):
-        return _branch(insn, mnemonic, operands[0])
+    if is_branch(mnemonic, operands):
+        return branch(insn, mnemonic, width, counter)
     for operand in operands:
         if operand.reach and (mnemonic not in ("jmp", "call") or operand.reach == "short"):
             raise Problem(f"`{operand.reach}` belongs to a jump to a label", operand.token)
-    mnemonic, operands = _far_spelling(mnemonic, operands)
+        if operand.address == 32 == mode.bits:
+            raise misplaced_size(operand.token)
+    mnemonic = _far_spelling(mnemonic, operands)
     holes: list[Hole] = []
     resolved = tuple(resolve(operand, ctx, holes) for operand in operands)
     if mnemonic in ("ljmp", "lcall") and len(resolved) == 2:
         resolved = _joined_pointer(resolved)
     prefixes = tuple(p.text.lower() for p in insn.prefixes)
-    key = (prefixes, mnemonic, resolved)
+    key = (prefixes, mnemonic, resolved, mode, width)
     code = _cache.get(key)
     if code is None:
-        code = _build(mnemonic, resolved, insn.prefixes)
+        code = _build(mnemonic, resolved, insn.prefixes, Sizes(mode, width, asked, requested))
         if len(_cache) >= _CACHE_LIMIT:
             _cache.clear()
         _cache[key] = code
-    fixes = tuple(_fix(code, hole, mnemonic, resolved) for hole in holes)
+    if not holes:
+        return Bytes(insn.line, code)
+    settled = _settled(mnemonic, resolved, Sizes(mode, width, asked, requested))
+    fixes = tuple(_fix(code, hole, mnemonic, settled) for hole in holes)
     return Bytes(insn.line, code, fixes)
 
 
-def _branch(insn: Instruction, mnemonic: str, operand: Parsed) -> Branch:
-    if insn.prefixes:
-        raise Problem(f"`{insn.prefixes[0].text}` cannot stand before `{mnemonic}`", insn.prefixes[0])
-    if operand.size not in (0, 32):
-        raise Problem("a jump within a segment has a 32-bit target", operand.token)
-    short, long = _BRANCHES[mnemonic]
-    if operand.reach == "short":
-        if not short:
-            raise Problem(f"`{mnemonic}` has no short form", operand.token)
-        long = b""
-    if operand.reach == "near":
-        if not long:
-            raise Problem(f"`{mnemonic}` has only a short form", operand.token)
-        short = b""
-    for opcode, width in ((short, 1), (long, 4)):
-        key: _Key = ((), opcode.hex(), ())
-        if opcode and key not in _cache:
-            length = len(opcode) + width
-            check(opcode + bytes(width), mnemonic, (Imm(length, 32),))
-            _cache[key] = opcode
-    return Branch(insn.line, operand.token, mnemonic, short, long, operand.expr)
-
-
-def _far_spelling(mnemonic: str, operands: list[Parsed]) -> tuple[str, list[Parsed]]:
+def _far_spelling(mnemonic: str, operands: list[Parsed]) -> str:
     """`jmp far [m]`, `jmp fword ptr [m]` and `jmp sel:off` are `ljmp`."""
     if mnemonic in ("jmp", "call") and len(operands) == 1:
         operand = operands[0]
         far_memory = operand.kind == "mem" and (operand.reach == "far" or operand.size == 48)
         if operand.kind == "far" or far_memory:
-            if operand.kind == "far" and operand.size not in (0, 32):
-                raise Problem("a far jump of 32-bit code has a 32-bit offset", operand.token)
-            return "l" + ("jmp" if mnemonic == "jmp" else "call"), operands
+            if operand.kind == "far" and operand.size not in (0, 16, 32):
+                raise Problem("a far jump has an offset of 16 or 32 bits", operand.token)
+            return "l" + mnemonic
         if operand.reach == "far":
             raise Problem(
                 f"`{mnemonic} far` needs a selector and an offset", operand.token, hint="as in jmp 0x08:label"
             )
-    return mnemonic, operands
+    return mnemonic
 
 
 def _joined_pointer(resolved: tuple[Resolved, ...]) -> tuple[Resolved, ...]:
@@ -168,18 +155,44 @@ def _joined_pointer(resolved: tuple[Resolved, ...]) -> tuple[Resolved, ...]:
 # ------------------------------------------------------------------------------------- building
 
 
-def _build(mnemonic: str, operands: tuple[Resolved, ...], prefixes: Sequence[Token]) -> bytes:
+class Sizes(NamedTuple):
+    """Which sizes apply to one instruction."""
+
+    mode: Mode
+    width: int
+    """The operand size where no operand shows one."""
+    asked: int
+    """That size if it was written, else 0."""
+    requested: dict[str, int]
+    """What prefixes ask for: `operand` and `address`."""
+
+
+def _settled(mnemonic: str, operands: tuple[Resolved, ...], sizes: Sizes) -> tuple[Resolved, ...]:
+    """The operands with the sizes that they have from the code around them."""
+    address = sizes.requested.get("address", 0)
+    operands = tuple(
+        placed(o, i, sizes.mode, address) if isinstance(o, Mem) else o for i, o in enumerate(operands)
+    )
+    return with_sizes(mnemonic, operands, sizes.width, sizes.asked)
+
+
+def _build(mnemonic: str, operands: tuple[Resolved, ...], prefixes: Sequence[Token], sizes: Sizes) -> bytes:
     _known(mnemonic)
-    segment = next((o.segment for o in operands if isinstance(o, Mem) and o.segment), "")
-    base = next((o.base for o in operands if isinstance(o, Mem)), "")
+    mode, requested = sizes.mode, sizes.requested
+    operands = _settled(mnemonic, operands, sizes)
+    memory = next((o for o in operands if isinstance(o, Mem)), None)
+    address = memory.address if memory else requested.get("address", 0)
+    segment, base = (memory.segment, memory.base) if memory else ("", "")
     is_string = mnemonic in STRINGS and not any(
         isinstance(o, Reg) and o.kind in ("xmm", "mmx") for o in operands
     )
     if is_string:
         code, segment = string_form(mnemonic, operands)
         stem, _ = STRINGS[mnemonic]
-        width = 8 if not code[-1] & 1 else 16 if code[0] == 0x66 else 32
-        mnemonic, operands, base = stem + {8: "b", 16: "w", 32: "d"}[width], (), ""
+        bits = 8 if not code[-1] & 1 else 16 if code[0] == 0x66 else 32
+        mnemonic, operands, base = stem + {8: "b", 16: "w", 32: "d"}[bits], (), ""
+    elif memory and address == 16 and mnemonic != "xlatb":
+        mnemonic, operands, code = _with_narrow_address(mnemonic, operands, memory)
     else:
         mnemonic, operands, code = _general(mnemonic, operands)
     front = _prefix_bytes(mnemonic, operands, prefixes)
@@ -188,17 +201,37 @@ def _build(mnemonic: str, operands: tuple[Resolved, ...], prefixes: Sequence[Tok
     if mnemonic in _WITH_FWAIT.values() and code[:1] == b"\x9b":
         # The waiting forms are an fwait and the instruction proper.
         front, code, instructions = b"\x9b" + front, code[1:], 2
-    if prefixes and {p.text.lower() for p in prefixes} & {"data16", "o16", "addr16", "a16"}:
+    plain = implied_prefix(mnemonic, operands, sizes.width) + code
+    code = adapt(plain, mode, requested.get("operand", 0), address)
+    if "operand" in requested or ("address" in requested and not memory):
         operands = ()
-    # The decoder reads ud1 without the operand byte that processors take with it.
     whole = front + code
-    check(
-        whole[:2] if mnemonic == "ud1" else whole,
-        mnemonic,
-        operands if mnemonic != "ud1" else (),
-        instructions,
-    )
+    if mnemonic == "ud1":
+        # The decoder reads it without the operand byte that processors take with it.
+        check(whole[: whole.index(b"\x0f\xb9") + 2], mnemonic, (), instructions, mode.bits)
+    elif mode.bits == 16 and misread(code, mnemonic, operands):
+        check(front + adapt(plain, CODE32, 0, address), mnemonic, operands, instructions)
+    else:
+        check(whole, mnemonic, operands, instructions, mode.bits)
     return whole
+
+
+def _with_narrow_address(
+    mnemonic: str, operands: tuple[Resolved, ...], memory: Mem
+) -> tuple[str, tuple[Resolved, ...], bytes]:
+    """An instruction with an address of 16 bits, encoded by way of `[ebx]`."""
+    shown = memory._replace(base="ebx", scaled="", scale=1, disp=0, address=32)
+    mnemonic, operands, code = _general(mnemonic, tuple(shown if o is memory else o for o in operands))
+    accumulator = any(isinstance(o, Reg) and o.name in ("al", "ax", "eax") for o in operands)
+    waiting = code[:1] == b"\x9b"
+    code = code[:waiting] + narrow(code[waiting:], memory, mnemonic == "mov" and accumulator)
+    real = tuple(
+        o._replace(base=memory.base, scaled=memory.scaled, scale=1, disp=memory.disp, address=16)
+        if isinstance(o, Mem)
+        else o
+        for o in operands
+    )
+    return mnemonic, real, code
 
 
 def _general(mnemonic: str, operands: tuple[Resolved, ...]) -> tuple[str, tuple[Resolved, ...], bytes]:
@@ -253,7 +286,7 @@ def _read_back(
             and operand.kind == "general"
             and mnemonic in _SELECTORS
         ):
-            kept = operand is operands[0] and (code[0] == 0x66 or mnemonic != "mov")
+            kept = code[0] == 0x66 or (operand is operands[0] and mnemonic != "mov")
             operand = operand if kept else operand._replace(name=f"e{operand.name}", bits=32)
         shown.append(operand)
     return mnemonic, tuple(shown)
@@ -276,14 +309,14 @@ def _known(mnemonic: str) -> None:
     names = mnemonics()
     if mnemonic in names or mnemonic in FORMS or mnemonic in STRINGS or mnemonic in ALIASES:
         return
-    if mnemonic in _WITH_FWAIT or mnemonic in _BRANCHES:
+    if mnemonic in _WITH_FWAIT or mnemonic in BRANCHES:
         return
     raise Problem(f"unknown instruction `{mnemonic}`", hint=_mnemonic_hint(mnemonic))
 
 
 def all_mnemonics() -> set[str]:
     """Every mnemonic that may be written."""
-    every = {*FORMS, *STRINGS, *ALIASES, *_WITH_FWAIT, *_BRANCHES, *PREFIXES}
+    every = {*FORMS, *STRINGS, *ALIASES, *_WITH_FWAIT, *BRANCHES, *PREFIXES, *SIZED_NAMES, *LOOPS}
     return every | mnemonics()
 
 
@@ -306,6 +339,8 @@ def _prefix_bytes(mnemonic: str, operands: tuple[Resolved, ...], prefixes: Seque
     front = bytearray()
     for token in prefixes:
         name = token.text.lower()
+        if name in SIZE_PREFIXES:
+            continue
         name = _PREFIX_NAMES.get(name, name)
         if name == "lock":
             _lockable(mnemonic, operands, token)
@@ -348,6 +383,12 @@ def _fix(code: bytes, hole: Hole, mnemonic: str, operands: tuple[Resolved, ...])
     if hole.stand_in == STAND_IN_SELECTOR:
         return Fix(len(code) - 2, 2, hole.expr)
     wide = hole.stand_in.to_bytes(4, "little")
+    if hole.stand_in == STAND_IN_DISPLACEMENT and any(
+        isinstance(o, Mem) and o.address == 16 for o in operands
+    ):
+        return Fix(displacement_at(code), 2, hole.expr)
+    if isinstance(operands[0], Far) and operands[0].size == 16:
+        return Fix(len(code) - 4, 2, hole.expr)
     # The displacement comes before the immediate; a literal may happen to look like a stand-in.
     at = code.find(wide) if hole.stand_in == STAND_IN_DISPLACEMENT else code.rfind(wide)
     if at >= 0:

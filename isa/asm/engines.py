@@ -68,13 +68,13 @@ def keystone() -> Any:
 
 
 @cache
-def capstone() -> Any:
-    """The decoder, in 32-bit mode with details."""
+def capstone(bits: int = 32) -> Any:
+    """The decoder for code of 16 or 32 bits, with details."""
     try:
         import capstone as module
     except (ImportError, OSError) as error:
         raise EngineError(f"capstone cannot be loaded: {error}") from error
-    engine = module.Cs(module.CS_ARCH_X86, module.CS_MODE_32)
+    engine = module.Cs(module.CS_ARCH_X86, module.CS_MODE_32 if bits == 32 else module.CS_MODE_16)
     engine.detail = True
     return engine
 
@@ -124,9 +124,9 @@ class Decoded(NamedTuple):
     text: str
 
 
-def decode(code: bytes) -> list[Decoded]:
+def decode(code: bytes, bits: int = 32) -> list[Decoded]:
     """All instructions in `code`. Bytes that are no instruction end the list."""
-    return [_record(insn) for insn in capstone().disasm(code, 0)]
+    return [_record(insn) for insn in capstone(bits).disasm(code, 0)]
 
 
 def _record(insn: Any) -> Decoded:

@@ -15,6 +15,7 @@ from isa.asm.expression import Node
 from isa.asm.lexer import Token
 from isa.asm.operands import Parsed
 from isa.asm.source import Line
+from isa.asm.widths import CODE32, Mode
 
 
 class Fix(NamedTuple):
@@ -52,10 +53,18 @@ class Bytes(Item):
 class Instruction(Item):
     """An instruction as parsed; `encoder.py` makes it a `Bytes` or a `Branch`."""
 
-    __slots__ = ("mnemonic", "operands", "prefixes", "token")
+    __slots__ = ("mnemonic", "mode", "operands", "prefixes", "token")
 
-    def __init__(self, line: Line, token: Token, operands: list[Parsed], prefixes: tuple[Token, ...]) -> None:
+    def __init__(
+        self,
+        line: Line,
+        token: Token,
+        operands: list[Parsed],
+        prefixes: tuple[Token, ...],
+        mode: Mode = CODE32,
+    ) -> None:
         super().__init__(line)
+        self.mode = mode
         self.token = token
         self.mnemonic = token.text.lower()
         self.operands = operands
@@ -65,7 +74,7 @@ class Instruction(Item):
 class Branch(Item):
     """A jump or call to a place, in the shortest form that reaches."""
 
-    __slots__ = ("long", "mnemonic", "prefix", "short", "target", "token")
+    __slots__ = ("long", "mnemonic", "prefix", "short", "target", "token", "width")
 
     def __init__(
         self,
@@ -76,6 +85,7 @@ class Branch(Item):
         long: bytes,
         target: Node,
         prefix: bytes = b"",
+        width: int = 4,
     ) -> None:
         super().__init__(line)
         self.token = token
@@ -83,10 +93,12 @@ class Branch(Item):
         self.short = short
         """Opcode of the form with 8 bits, or nothing."""
         self.long = long
-        """Opcode of the form with 32 bits, or nothing."""
+        """Opcode of the form with a whole displacement, or nothing."""
         self.target = target
         self.prefix = prefix
-        self.size = len(prefix) + (len(short) + 1 if short else len(long) + 4)
+        self.width = width
+        """Bytes of the whole displacement; with 2 the place wraps around at 64 KiB."""
+        self.size = len(prefix) + (len(short) + 1 if short else len(long) + width)
 
     @property
     def is_short(self) -> bool:
@@ -95,7 +107,7 @@ class Branch(Item):
 
     def grow(self) -> None:
         """Take the long form; there is no way back."""
-        self.size = len(self.prefix) + len(self.long) + 4
+        self.size = len(self.prefix) + len(self.long) + self.width
 
 
 class Align(Item):

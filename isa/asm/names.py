@@ -124,10 +124,8 @@ PREFIXES: dict[str, int] = {
     "repz": 0xF3,
     "repne": 0xF2,
     "repnz": 0xF2,
-    "data16": 0x66,
-    "o16": 0x66,
-    "addr16": 0x67,
-    "a16": 0x67,
+    **dict.fromkeys(("data16", "data32", "o16", "o32"), 0x66),
+    **dict.fromkeys(("addr16", "addr32", "a16", "a32"), 0x67),
 }
 SEGMENT_PREFIX = {"es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65}
 

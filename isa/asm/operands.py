@@ -41,7 +41,7 @@ STAND_IN_SELECTOR = 0x6D39
 class Parsed:
     """An operand as written."""
 
-    __slots__ = ("expr", "kind", "reach", "segment", "selector", "size", "token")
+    __slots__ = ("address", "expr", "kind", "reach", "segment", "selector", "size", "token")
 
     def __init__(self, kind: str, token: Token, expr: Node, size: int = 0, segment: str = "") -> None:
         self.kind = kind
@@ -52,6 +52,8 @@ class Parsed:
         self.segment = segment
         self.reach = ""
         """`short`, `near` or `far` if written."""
+        self.address = 0
+        """The width of the address, if written: `[word 5]`."""
         self.selector: Node | None = None
 
 
@@ -76,7 +78,10 @@ class Imm(NamedTuple):
 
 
 class Mem(NamedTuple):
-    """A place in memory. `size` is 0 if not written; `segment` is empty if not overridden."""
+    """A place in memory. `size` is 0 if not written; `segment` is empty if not overridden.
+
+    `address` is the width of the address, 0 until it is settled (`widths.py`).
+    """
 
     size: int
     segment: str
@@ -84,6 +89,7 @@ class Mem(NamedTuple):
     scaled: str
     scale: int
     disp: int
+    address: int = 0
 
     def text(self) -> str:
         """As the encoder is told: every literal in hexadecimal, the segment left to the caller."""
@@ -100,10 +106,11 @@ class Mem(NamedTuple):
 
 
 class Far(NamedTuple):
-    """A far pointer, both halves known or stood in for."""
+    """A far pointer, both halves known or stood in for. `size` is that of the offset, or 0."""
 
     selector: int
     offset: int
+    size: int = 0
 
 
 Resolved = Reg | Imm | Mem | Far
@@ -139,8 +146,6 @@ def parse_operand(cursor: Cursor, scope: Scope) -> Parsed:
     first = cursor.here
     size, pointer, reach = _words(cursor)
     operand = _core(cursor, scope)
-    if reach == "far" and operand.kind == "mem" and not size:
-        size = 48
     if pointer and operand.kind == "imm" and not operand.reach:
         operand.kind = "mem"
     operand.size = size or operand.size
@@ -225,16 +230,15 @@ def _memory(cursor: Cursor, scope: Scope) -> Parsed:
     """`[...]`, and further `[...]` right behind it, which add up."""
     token = cursor.here
     total: Node | None = None
-    segment = ""
+    segment, address = "", 0
     while cursor.at("["):
         opening = cursor.next()
         if cursor.at("]"):
             raise Problem("an address is missing between the brackets", opening)
         size, _, _ = _words(cursor)
-        if size:
-            raise Problem(
-                "the size stands before the bracket", cursor.tokens[cursor.pos - 1], hint="write dword [ebx]"
-            )
+        if size not in (0, 16, 32):
+            raise misplaced_size(cursor.tokens[cursor.pos - 1])
+        address = address or size
         name = cursor.here.text.lower()
         if name in REGISTERS and REGISTERS[name].kind == "segment" and cursor.peek().text == ":":
             segment = name
@@ -244,7 +248,14 @@ def _memory(cursor: Cursor, scope: Scope) -> Parsed:
         cursor.expect("]", "an address is written [base + index*scale + number]")
         total = part if total is None else binary(opening, "+", total, part)
     assert total is not None
-    return Parsed("mem", token, total, segment=segment)
+    operand = Parsed("mem", token, total, segment=segment)
+    operand.address = address
+    return operand
+
+
+def misplaced_size(token: Token) -> Problem:
+    """`[dword ebx]` where `dword [ebx]` is meant."""
+    return Problem("the size stands before the bracket", token, hint="write dword [ebx]")
 
 
 def _value(cursor: Cursor, scope: Scope) -> Parsed:
@@ -293,7 +304,7 @@ def resolve(operand: Parsed, ctx: Context, holes: list[Hole]) -> Resolved:
         offset = _or_hole(operand.expr, STAND_IN_IMMEDIATE, ctx, holes)
         if not 0 <= selector <= 0xFFFF:
             raise Problem(f"a selector has 16 bits; {selector:#x} does not fit", operand.token)
-        return Far(selector, offset)
+        return Far(selector, offset, operand.size)
     value = _or_hole(operand.expr, STAND_IN_IMMEDIATE, ctx, holes)
     return Imm(value, operand.size, bool(holes) and holes[-1].expr is operand.expr)
 
@@ -363,7 +374,7 @@ def _resolve_memory(operand: Parsed, ctx: Context, holes: list[Hole]) -> Mem:
             if not -(1 << 31) <= known < 1 << 32:
                 raise Problem(f"the address {known:#x} does not fit in 32 bits", operand.token)
             disp = (known + (1 << 31)) % (1 << 32) - (1 << 31)
-    return Mem(operand.size, operand.segment, base, index, scale, disp)
+    return Mem(operand.size, operand.segment, base, index, scale, disp, operand.address)
 
 
 def _base_and_index(registers: list[tuple[Register, int]], operand: Parsed) -> tuple[str, str, int]:

@@ -7,7 +7,7 @@ instructions), and those whose operands need a better answer than "invalid" when
 (`in`, `out`, `int`).
 
 The bytes are those of 32-bit code; a prefix 66 asks for the 16-bit form. Prefixes for segments and
-repetition are put in front by `encoder.py`.
+repetition are put in front by `encoder.py`, and `widths.py` makes 16-bit code of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from isa.asm.diagnostics import Problem
 from isa.asm.names import REGISTERS
-from isa.asm.operands import Far, Imm, Mem, Reg, Resolved
+from isa.asm.operands import STAND_IN_IMMEDIATE, Far, Imm, Mem, Reg, Resolved
 
 Operands = tuple[Resolved, ...]
 Form = Callable[[str, Operands], bytes | None]
@@ -47,10 +47,6 @@ def modrm(reg: int, rm: Reg | Mem) -> bytes:
     """The byte after the opcode and all that follows it."""
     if isinstance(rm, Reg):
         return bytes([0xC0 | reg << 3 | REGISTERS[rm.name].number])
-    if any(REGISTERS[r].bits == 16 for r in (rm.base, rm.scaled) if r):
-        raise Problem(
-            "this instruction is only assembled with 32-bit addresses", hint="use [ebx] rather than [bx]"
-        )
     disp = (rm.disp & 0xFFFFFFFF).to_bytes(4, "little")
     if not rm.base and not rm.scaled:
         return bytes([reg << 3 | 5]) + disp
@@ -126,8 +122,8 @@ def _string_operand(mnemonic: str, role: str, operand: Resolved, i: int) -> tupl
         return operand.bits, ""
     if role == "P" and isinstance(operand, Reg) and operand.name == "dx":
         return 0, ""
-    base = {"D": "edi", "S": "esi"}.get(role, "")
-    if isinstance(operand, Mem) and (operand.base, operand.scaled, operand.disp) == (base, "", 0):
+    bases = {"D": ("edi", "di"), "S": ("esi", "si")}.get(role, ())
+    if isinstance(operand, Mem) and operand.base in bases and (operand.scaled, operand.disp) == ("", 0):
         if role == "D" and operand.segment not in ("", "es"):
             raise Misfit("the destination of a string instruction is always in es", i)
         if operand.size not in (0, 8, 16, 32):
@@ -147,9 +143,9 @@ def _push(mnemonic: str, ops: Operands) -> bytes | None:
     if mnemonic == "pop" or not isinstance(op, Imm):
         return None
     if op.size == 16:
-        fit(op, 16, 0)
-        short = -128 <= op.value <= 127
-        return b"\x66\x6a" + fit(op, 8, 0) if short else b"\x66\x68" + fit(op, 16, 0)
+        word = int.from_bytes(fit(op, 16, 0), "little", signed=True)
+        short = -128 <= word <= 127
+        return b"\x66\x6a" + fit(word, 8, 0) if short else b"\x66\x68" + fit(word, 16, 0)
     if op.size not in (0, 8, 32):
         raise Misfit(f"`push` has no form of {op.size} bits", 0)
     value = int.from_bytes(fit(op, 32, 0), "little")
@@ -271,14 +267,21 @@ def _far(mnemonic: str, ops: Operands) -> bytes | None:
     """`ljmp` and `lcall`, which `jmp far` and `call far` are turned into."""
     direct, slot = {"ljmp": (b"\xea", 5), "lcall": (b"\x9a", 3)}[mnemonic]
     if len(ops) == 1 and isinstance(ops[0], Far):
-        return direct + fit(ops[0].offset, 32, 0) + ops[0].selector.to_bytes(2, "little")
+        op = ops[0]
+        wide, bits = (b"\x66", 16) if op.size == 16 else (b"", 32)
+        offset = Imm(op.offset, open=op.offset == STAND_IN_IMMEDIATE)
+        return wide + direct + fit(offset, bits, 0) + op.selector.to_bytes(2, "little")
     if len(ops) == 1 and isinstance(ops[0], Mem):
-        if ops[0].size not in (0, 48):
+        if ops[0].size not in _FAR_SIZES:
             raise Misfit("a far pointer in memory is an fword: 32 bits of offset, then 16 of selector", 0)
-        return b"\xff" + modrm(slot, ops[0])
+        return _FAR_SIZES[ops[0].size] + b"\xff" + modrm(slot, ops[0])
     raise Problem(
         f"`{mnemonic}` needs a far pointer", hint="selector:offset, as in jmp 0x08:label, or jmp far [ebx]"
     )
+
+
+# `far word` and `far dword` tell the size of the offset alone.
+_FAR_SIZES = {0: b"", 48: b"", 32: b"", 16: b"\x66"}
 
 
 def _table_register(mnemonic: str, ops: Operands) -> bytes | None:
@@ -320,7 +323,8 @@ def _long_nop(mnemonic: str, ops: Operands) -> bytes | None:
 
 def _translate(mnemonic: str, ops: Operands) -> bytes | None:
     """`xlatb`; its operand may be written but can only be [ebx]. Keystone would take any and warn."""
-    if ops and not (len(ops) == 1 and isinstance(ops[0], Mem) and ops[0][2:] == ("ebx", "", 1, 0)):
+    place = ops[0][2:6] if len(ops) == 1 and isinstance(ops[0], Mem) else ()
+    if ops and place not in (("ebx", "", 1, 0), ("bx", "", 1, 0)):
         raise Misfit("the operand of `xlatb` can only be [ebx]", 0, "it may be left out")
     return b"\xd7"
 

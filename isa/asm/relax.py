@@ -123,8 +123,10 @@ class Layout:
         return min(max(0, item.count.value(self)) * item.unit.size, MAX_IMAGE + 1)
 
     def _distance(self, item: Branch, index: int) -> int:
-        target = item.target.value(self)
-        return (target - self.here(index) - item.size + (1 << 31)) % (1 << 32) - (1 << 31)
+        distance = item.target.value(self) - self.here(index) - item.size
+        # What lies further off than a segment is long does not come near by wrapping around.
+        half = 1 << 15 if item.width == 2 and -(1 << 16) < distance < 1 << 16 else 1 << 31
+        return (distance + half) % (2 * half) - half
 
     # ---- bytes
 
@@ -207,7 +209,14 @@ class Layout:
                     hint=hint,
                 )
             return item.prefix + item.short + (distance & 0xFF).to_bytes(1, "little")
-        return item.prefix + item.long + (distance & 0xFFFFFFFF).to_bytes(4, "little")
+        if item.width == 2 and not -0x8000 <= distance <= 0x7FFF:
+            raise Problem(
+                f"the target is {distance} bytes away; a near `{item.mnemonic}` of 16-bit code reaches 32 KiB",
+                item.token,
+                hint="code in another segment is reached by a far jump: jmp 0x1000:label",
+            )
+        wrapped = distance & ((1 << 8 * item.width) - 1)
+        return item.prefix + item.long + wrapped.to_bytes(item.width, "little")
 
 
 _SHORT_ONLY = frozenset({"jecxz", "jcxz"})

@@ -47,9 +47,11 @@ _SIZELESS = words(
 )
 
 
-def check(code: bytes, mnemonic: str, operands: tuple[Resolved, ...], instructions: int = 1) -> None:
-    """Raise a `Problem` unless `code` reads back as what was asked for."""
-    seen = decode(code)
+def check(
+    code: bytes, mnemonic: str, operands: tuple[Resolved, ...], instructions: int = 1, bits: int = 32
+) -> None:
+    """Raise a `Problem` unless `code` reads back as what was asked for, as code of that many bits."""
+    seen = decode(code, bits)
     if len(seen) != instructions or sum(d.length for d in seen) != len(code):
         raise _mismatch(mnemonic, code, seen)
     last = seen[-1]
@@ -74,7 +76,7 @@ def _parts(operands: tuple[Resolved, ...]) -> list[Resolved]:
     out: list[Resolved] = []
     for operand in operands:
         if isinstance(operand, Far):
-            out += [Imm(operand.selector, 16), Imm(operand.offset, 32)]
+            out += [Imm(operand.selector, 16), Imm(operand.offset, operand.size or 32)]
         else:
             out.append(operand)
     return out
@@ -108,11 +110,7 @@ def _same(part: Resolved, shown: tuple[Any, ...], mnemonic: str) -> bool:
 
 def _same_address(part: Mem, shown: tuple[Any, ...], mnemonic: str) -> bool:
     _, base, index, scale, disp, segment, size = shown
-    width = (
-        16 if "x" not in (part.base or part.scaled or "eax") and (part.base + part.scaled)[:1] != "e" else 32
-    )
-    if (part.base or part.scaled).startswith("e") or not (part.base or part.scaled):
-        width = 32
+    width = part.address or 32
     if (disp - part.disp) % (1 << width):
         return False
     wanted = (part.base, part.scaled, part.scale if part.scaled else 1)

@@ -92,6 +92,7 @@ verr ax
 verw word ptr [eax]
 lar eax, ebx
 lar ax, word ptr [ebx]
+lar ax, bx
 lsl ecx, word ptr [ebx]
 arpl ax, bx
 arpl word ptr [eax], bx

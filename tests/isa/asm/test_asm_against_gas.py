@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from isa.asm import encode
 
 sys.path.insert(0, str(Path(__file__).parent))
 from asm_forms import FORMS, PAIRS, instruction
+from asm_references import gas
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("as") and shutil.which("objcopy") and shutil.which("nm")),
@@ -25,23 +25,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 ALL_FORMS = {**{line: line for line in FORMS.strip().splitlines()}, **PAIRS}
-
-
-def gas(lines: list[str], folder: Path) -> list[bytes]:
-    """What GNU as makes of each line."""
-    source = folder / "t.s"
-    body = "".join(f"L{i}: {line}\n" for i, line in enumerate(lines)) + f"L{len(lines)}:\n"
-    source.write_text(".intel_syntax noprefix\n" + body)
-    run = subprocess.run(["as", "--32", "-o", folder / "t.o", source], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    subprocess.run(["objcopy", "-O", "binary", "-j", ".text", folder / "t.o", folder / "t.bin"], check=True)
-    names = subprocess.run(["nm", folder / "t.o"], capture_output=True, text=True, check=True).stdout
-    at = {
-        name: int(value, 16)
-        for value, _, name in (row.split() for row in names.splitlines() if len(row.split()) == 3)
-    }
-    image = (folder / "t.bin").read_bytes()
-    return [image[at[f"L{i}"] : at[f"L{i + 1}"]] for i in range(len(lines))]
 
 
 @pytest.fixture(scope="module")
