@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from isa.consts import M32
 from vmm.xen import abi
 from vmm.xen.errors import HypercallError
+from vmm.xen.pages import PageType
 
 if TYPE_CHECKING:
     from vmm.xen.domain import Domain
@@ -33,9 +34,17 @@ class Console:
         return 0
 
     def drain(self) -> None:
-        """The guest says that there is something in its ring."""
+        """The guest says that there is something in its ring. If the page is no longer memory, there is not."""
         domain = self.domain
-        ring = domain.console_mfn << 12
+        try:
+            domain.pages.get_page_type(domain.console_mfn, PageType.WRITABLE)
+        except HypercallError:
+            return
+        self._drain(domain.console_mfn << 12)
+        domain.pages.put_page_type(domain.console_mfn)
+
+    def _drain(self, ring: int) -> None:
+        domain = self.domain
         consumed = domain.host.ram.read32(ring + abi.XENCONS_OUT_CONS)
         produced = domain.host.ram.read32(ring + abi.XENCONS_OUT_PROD)
         size = (produced - consumed) & M32

@@ -133,10 +133,11 @@ class Traps:
             domain.ledger.emit(Reflected(self.cpu.count, eip, str(fault), handler))
 
     def software_interrupt(self, vector: int, length: int) -> None:
-        """INT n of the guest: its trap table says from which ring on it may be used."""
+        """INT n of the guest: its trap table says whether it is open to ring 3."""
         handler, domain = self.table[vector], self.domain
-        own_gate = vector in (c.VEC_BP, c.VEC_OF)  # INT3 and INTO may be executed anywhere
-        if not own_gate and handler.flags & abi.TI_DPL < self.cpu.s[CPL]:
+        in_kernel = self.cpu.s[CPL] == abi.GUEST_KERNEL_RPL
+        open_gate = in_kernel or vector in (c.VEC_BP, c.VEC_OF)  # INT3 and INTO may be executed anywhere
+        if not open_gate and handler.flags & abi.TI_DPL < 3:
             self.bounce(GeneralProtection(vector * 8 | c.ERR_IDT))
             return
         if domain.ledger.listening:

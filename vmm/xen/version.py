@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from isa.consts import PAGE_SIZE
-from isa.model import PPRO, PSE, Model
+from isa.model import DEFAULT, Model
 from vmm.xen import abi
 from vmm.xen.errors import HypercallError
 
@@ -34,7 +34,9 @@ class DomainModel(Model):
         return Model.cpuid(self, leaf, subleaf)
 
 
-GUEST_MODEL = DomainModel(PPRO.name, PPRO.signature, PPRO.features & ~PSE, PPRO.vendor)
+GUEST_MODEL = DomainModel(
+    DEFAULT.name, DEFAULT.title, DEFAULT.signature, DEFAULT.features - {"PSE"}, DEFAULT.vendor
+)
 
 
 class Version:

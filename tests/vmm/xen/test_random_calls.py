@@ -26,7 +26,9 @@ CALLS_PER_BATCH = int(os.environ.get("VMSIM_CALLS", "2500"))
 BATCHES = 8
 BETWEEN_AUDITS = 500
 NUMBERS = [*abi.HYPERVISOR.values(), 11, 40, 0xFFFF_FFFF]
-FREQUENT = [abi.HYPERVISOR[name] for name in ("mmu_update", "mmuext_op", "update_va_mapping", "set_gdt", "multicall")]
+FREQUENT = [
+    abi.HYPERVISOR[name] for name in ("mmu_update", "mmuext_op", "update_va_mapping", "set_gdt", "multicall")
+]
 FIRST_TOY, LAST_TOY = 0x102, 0x111  # pages of the domain that nobody needs
 REQUEST_WORDS = 0x100
 PTE_FLAGS = (0, 1, 3, 5, 7, 0x21, 0x63, 0x67, 0x83, 0x101, 0x19)
@@ -107,7 +109,8 @@ class Mischief:
             else:
                 words += [self.number()]
         self.rig.domain.host.ram.write(
-            self.rig.mfn(ARGUMENTS_AT) << 12, b"".join(word.to_bytes(4, "little") for word in words[:REQUEST_WORDS])
+            self.rig.mfn(ARGUMENTS_AT) << 12,
+            b"".join(word.to_bytes(4, "little") for word in words[:REQUEST_WORDS]),
         )
 
     def scribble(self) -> None:
@@ -151,7 +154,13 @@ class Mischief:
         r = self.r
         if r.random() < 0.7:
             if number in (abi.HYPERVISOR["mmu_update"], abi.HYPERVISOR["mmuext_op"]):
-                return [self.pointer(), r.choice((0, 1, 2, 5, 40)), r.choice((0, 0, self.pointer())), self.domid(), 0]
+                return [
+                    self.pointer(),
+                    r.choice((0, 1, 2, 5, 40)),
+                    r.choice((0, 0, self.pointer())),
+                    self.domid(),
+                    0,
+                ]
             if number == abi.HYPERVISOR["update_va_mapping"]:
                 page = r_page(r) if r.random() < 0.9 else self.number()
                 return [page, self.entry(), 0, r.randrange(8), 0]
