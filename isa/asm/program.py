@@ -2,8 +2,8 @@
 
 Here: `Program`, `SourceLine`, `LineTable` (address to line by bisection) and the listing.
 
-Not here: writing files or starting the image. Addresses are linear, 32 bits, and count from
-`Program.origin`.
+Not here: how an executable is laid out (`elf.py`), starting the image. Addresses are linear, 32 bits,
+and count from `Program.origin`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,16 @@ class Program:
     constants: Mapping[str, int]
     lines: LineTable
     warnings: tuple[Diagnostic, ...]
+
+    def flat(self) -> bytes:
+        """The image alone, to be put at `origin`: a boot sector, a firmware image."""
+        return self.image
+
+    def elf32(self) -> bytes:
+        """The image as an ELF executable with the labels as symbols."""
+        from isa.asm.elf import elf32  # only who writes files needs it
+
+        return elf32(self.image, self.origin, self.entry, self.symbols)
 
     def listing(self) -> str:
         """Address, bytes, line number and source, one line each; long data is folded."""
