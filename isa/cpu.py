@@ -21,12 +21,20 @@ from isa.deliver import HARDWARE, SOFTWARE, interrupt
 from isa.engine.intwords import IntWords
 from isa.engine.reference import Reference
 from isa.exits import NATIVE, Exit, Reason, TrapPolicy
-from isa.faults import DebugException, DoubleFault, Fault, NotModelled, PageFault, becomes_double_fault
+from isa.faults import (
+    DebugException,
+    DoubleFault,
+    Fault,
+    InvalidOpcode,
+    NotModelled,
+    PageFault,
+    becomes_double_fault,
+)
 from isa.insn import Insn
 from isa.language import Builder
 from isa.memory import PhysicalMemory
 from isa.mmu import walk
-from isa.model import PPRO, Model
+from isa.model import DEFAULT, Model
 from isa.state import CPL, CR0, CR2, DR, EFLAGS, EIP, HALTED, SHADOW, new_state
 from isa.table import ROWS, Definition
 
@@ -86,10 +94,17 @@ class _Looker(IntWords):
         """Accessed bits stay as they are."""
 
 
+def _undefined(b: Builder, i: Insn) -> None:
+    raise InvalidOpcode()
+
+
 @cache
-def _handlers(trapping: frozenset[int]) -> list[Definition]:
-    """What executes each row, where the rows `trapping` exit instead."""
-    return [_trap if row.index in trapping else row.define for row in ROWS]
+def _handlers(trapping: frozenset[int], features: frozenset[str]) -> list[Definition]:
+    """What executes each row: rows `trapping` exit instead, rows that need more features are #UD."""
+    return [
+        _undefined if row.feature not in features else _trap if row.index in trapping else row.define
+        for row in ROWS
+    ]
 
 
 class Cpu:
@@ -105,7 +120,7 @@ class Cpu:
         ports: Ports | None = None,
         interrupts: InterruptSource | None = None,
         policy: TrapPolicy = NATIVE,
-        model: Model = PPRO,
+        model: Model = DEFAULT,
     ) -> None:
         self.memory = memory
         self.ports: Ports = ports or NoPorts()
@@ -123,7 +138,7 @@ class Cpu:
         self.on_int: Callable[[int], None] | None = None  # told of INT n before it looks at the IDT
         self.until = 0  # where `run` comes back; `shorten` may move it nearer
         self.stop_requested = False
-        self.handlers = self.trapping_handlers = _handlers(frozenset())
+        self.handlers = self.trapping_handlers = _handlers(frozenset(), model.features)
         self.policy = policy
         self.engine = Reference(self)
         self.set_policy(policy)
@@ -133,7 +148,7 @@ class Cpu:
     def set_policy(self, policy: TrapPolicy) -> None:
         """What exits from now on."""
         self.policy = policy
-        self.trapping_handlers = _handlers(policy.instructions)
+        self.trapping_handlers = _handlers(policy.instructions, self.model.features)
         self.engine.set_cpl(self.s[CPL])
 
     def timestamp(self) -> int:

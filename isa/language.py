@@ -57,6 +57,14 @@ class Builder(Protocol):
     here: Word
     """EIP of this instruction."""
 
+    @property
+    def model_flags(self) -> int:
+        """The bits of EFLAGS that this processor can change at all: a constant of the model."""
+
+    @property
+    def model_cr4(self) -> int:
+        """The bits of CR4 that this processor has: a constant of the model."""
+
     # -- operands ---------------------------------------------------------------------------------
     def read(self, o: Operand) -> Word:
         """The value of an operand."""
@@ -132,6 +140,25 @@ class Builder(Protocol):
 
     def clz(self, x: Word, w: int) -> Word:
         """Number of zeros above the highest set bit of x, which is not 0."""
+
+    # -- x87 --------------------------------------------------------------------------------------
+    def r80(self, n: Word) -> Word:
+        """Register Rn of the x87, an extended real of 80 bits; n a word below 8."""
+
+    def set_r80(self, n: Word, value: Word) -> None:
+        """Replace Rn; tags are the caller's business."""
+
+    def f80(self, operation: str, form: str, control: Word, x: Word, y: Word) -> tuple[Word, Word]:
+        """An operation of `isa.fpu` under a control word: its result, and what it adds to the status word.
+
+        add sub subr mul div divr scale rem rem1 ylog2x ylog2x1 atan (x and y give an extended real), compare
+        ucompare (condition codes) take y in `form`: extended single double integer16 integer32. sqrt rint
+        exp2m1 sin cos tan exponent significand take x; load takes x in `form`, store gives it, both also as
+        integer64 and decimal; constant is what the instruction `form` loads; examine gives FXAM's codes.
+        """
+
+    def fpu_error(self) -> None:
+        """Report a pending x87 exception by the FERR# pin, as CR0.NE clear asks for."""
 
     # -- flags ------------------------------------------------------------------------------------
     def set_flags(self, kind: int, w: int, x: Word, y: Word, r: Word) -> None:

@@ -1,24 +1,31 @@
-"""Which processor this is: what CPUID says, and so which features exist.
+"""Which processor this is: its features, what CPUID says of them, and what follows from them.
 
-CPUID tells the truth: only what the definitions cover is announced (SDM 2A, CPUID). An x87 unit, MSRs and
-SYSENTER are not there yet, so they are not announced.
+CPUID tells the truth: only what the definitions cover is announced (SDM 2A, CPUID). A row of the table
+names the feature that it needs; a model without it raises #UD. EFLAGS and CR4 have only the bits of
+features that exist, which is how kernels tell a 386 from a 486, and both from what has CPUID.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PSE, TSC, MSR, PAE, CX8 = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 8
-SEP, PGE, CMOV = 1 << 11, 1 << 13, 1 << 15
+from isa.consts import AC, CR4_PAE, CR4_PGE, CR4_PSE, CR4_TSD, ID, M32
+
+# Bits of EDX of CPUID leaf 1, by the name of the feature.
+CPUID_BITS = {"PSE": 3, "TSC": 4, "MSR": 5, "PAE": 6, "CX8": 8, "SEP": 11, "PGE": 13, "CMOV": 15}
+CR4_BITS = {"PSE": CR4_PSE, "TSC": CR4_TSD, "PAE": CR4_PAE, "PGE": CR4_PGE}
+FLAG_FEATURES = {"486": AC, "CPUID": ID}
+SYSENTER_MSRS = range(0x174, 0x177)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A named processor. `signature` is EAX of leaf 1, `features` its EDX."""
+    """A named processor. `signature` is EAX of CPUID leaf 1, `features` the names of what it has."""
 
     name: str
+    title: str
     signature: int
-    features: int
+    features: frozenset[str]
     vendor: bytes = b"GenuineIntel"
 
     def cpuid(self, leaf: int, subleaf: int) -> tuple[int, int, int, int]:
@@ -26,11 +33,36 @@ class Model:
         if leaf == 0:
             b, d, c = (int.from_bytes(self.vendor[n : n + 4], "little") for n in (0, 4, 8))
             return 1, b, c, d
-        return self.signature, 0, 0, self.features
+        return self.signature, 0, 0, sum(1 << CPUID_BITS[name] for name in self.features & CPUID_BITS.keys())
 
     def has_msr(self, index: int) -> bool:
         """Whether RDMSR and WRMSR know the register."""
-        return bool(self.features & SEP) and 0x174 <= index <= 0x176
+        return "SEP" in self.features and index in SYSENTER_MSRS
+
+    @property
+    def eflags(self) -> int:
+        """The bits of EFLAGS that this processor can change at all."""
+        missing = sum(bit for name, bit in FLAG_FEATURES.items() if name not in self.features)
+        return M32 & ~missing
+
+    @property
+    def cr4(self) -> int:
+        """The bits of CR4 that exist; 0 where CR4 itself does not."""
+        return sum(bit for name, bit in CR4_BITS.items() if name in self.features)
 
 
-PPRO = Model("ppro", 0x611, PSE | TSC | PAE | CX8 | PGE | CMOV)
+def _model(name: str, title: str, signature: int, features: str) -> Model:
+    return Model(name, title, signature, frozenset(features.split()))
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        _model("386", "Intel386 DX", 0x303, "386"),
+        _model("486", "Intel486 DX", 0x404, "386 486"),
+        _model("pentium", "Pentium", 0x513, "386 486 CPUID PSE TSC MSR CX8"),
+        _model("ppro", "Pentium Pro", 0x611, "386 486 CPUID PSE TSC MSR PAE CX8 PGE CMOV"),
+        _model("p2", "Pentium II", 0x633, "386 486 CPUID PSE TSC MSR PAE CX8 SEP PGE CMOV"),
+    )
+}
+DEFAULT = MODELS["ppro"]

@@ -44,7 +44,8 @@ class Sensitive(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One instruction. `undefined` are the EFLAGS bits that the SDM leaves undefined after it."""
+    """One instruction. `undefined` are the EFLAGS bits that the SDM leaves undefined after it, `feature` is
+    what a processor must have to know it (`isa.model`)."""
 
     index: int
     name: str
@@ -57,6 +58,7 @@ class Row:
     rule: str
     lockable: bool
     undefined: int
+    feature: str
 
     @property
     def doc(self) -> str:
@@ -80,11 +82,14 @@ def insn(
     rule: str = "",
     lockable: bool = False,
     undefined: int = 0,
+    feature: str = "386",
 ) -> Callable[[F], F]:
     """Register a definition `(b, i) -> None` as the meaning of the capstone ids `ids`."""
 
     def register(define: F) -> F:
-        row = Row(len(ROWS), name, ids, define, sdm, privilege, sensitive, touches, rule, lockable, undefined)
+        row = Row(
+            len(ROWS), name, ids, define, sdm, privilege, sensitive, touches, rule, lockable, undefined, feature
+        )  # fmt: skip
         if name in BY_NAME or any(n in BY_ID for n in ids):
             raise ValueError(f"{name} is defined twice")
         ROWS.append(row)

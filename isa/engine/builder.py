@@ -26,6 +26,7 @@ from isa.engine.ssa import Block, Code, Pick
 from isa.engine.words import TraceError, Value, Word, fit, mask, text, truth
 from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
 from isa.insn import Kind, Operand
+from isa.model import DEFAULT
 from isa.segment import is_readable, is_writable_data
 from isa.state import ATTR, BASE, CPL, CR_WORD, DR, EFLAGS, LIMIT, SEL, new_state
 
@@ -90,6 +91,8 @@ class Words:
 
 class Native(NativeWords):
     """Compiles one instruction after another; `isa.language.Builder` documents the operations."""
+
+    model_flags, model_cr4 = DEFAULT.eflags, DEFAULT.cr4  # code is made for the default processor
 
     def __init__(self, known: Mapping[int, int] = MappingProxyType(FLAT), intercepted: int = 0) -> None:
         self.known = known
@@ -424,6 +427,7 @@ class Native(NativeWords):
         self._guarded()
 
     flush_tlb = flush_page = inhibit_interrupts = halt = port_out = write_msr = not_modelled = _elsewhere
+    set_r80 = fpu_error = _elsewhere
 
     def intercepts(self, vector: Word, software: bool) -> None:
         if software and self.intercepted:
@@ -438,6 +442,14 @@ class Native(NativeWords):
         return 0, 0, 0, 0
 
     def timestamp(self) -> tuple[Word, Word]:
+        self._guarded()
+        return 0, 0
+
+    def r80(self, n: Word) -> Word:
+        self._guarded()
+        return 0
+
+    def f80(self, operation: str, form: str, control: Word, x: Word, y: Word) -> tuple[Word, Word]:
         self._guarded()
         return 0, 0
 

@@ -17,6 +17,7 @@ from isa.consts import M32
 from isa.engine.words import mask, width_of
 from isa.faults import Fault
 from isa.insn import Insn, Kind, Operand
+from isa.model import DEFAULT
 from isa.state import EFLAGS, EIP
 from isa.table import ROWS
 
@@ -193,17 +194,17 @@ _TAKES: dict[str, tuple[Any, ...]] = {
     "repeat": (), "set_segment": (None, 16, 32, 32, 16), "set_cpl": (2,), "flush_page": (32,),
     "inhibit_interrupts": (), "halt": (), "intercepts": (32, None), "port_in": (16, None),
     "port_out": (16, "w", None), "cpuid": (32, 32), "timestamp": (), "read_msr": (32,),
-    "write_msr": (32, 32, 32), "eflags": (), "cf": (), "pf": (), "af": (), "zf": (), "sf": (), "of": (),
+    "r80": (3,), "set_r80": (3, 80), "f80": (None, None, 16, 80, 80), "fpu_error": (), "write_msr": (32, 32, 32), "eflags": (), "cf": (), "pf": (), "af": (), "zf": (), "sf": (), "of": (),
 }  # fmt: skip
 _GIVES: dict[str, Any] = {
     "zext": "to", "trunc": "to", "sext": "to", "sar": "w", "slt": 1, "umul": "w", "smul": "w", "udivmod": "w",
     "sdivmod": "w", "ctz": "w", "clz": "w", "load": "w", "load_rmw": "w", "load_system": "w",
     "load_physical": "w", "eflags": 32, "cf": 1, "pf": 1, "af": 1, "zf": 1, "sf": 1, "of": 1, "port_in": "w",
-    "cpuid": 32, "timestamp": 32, "read_msr": 32,
+    "cpuid": 32, "timestamp": 32, "read_msr": 32, "r80": 80, "f80": 80,
 }  # fmt: skip
 _WIDTH_AT = {"zext": {"w": 1, "to": 2}, "sext": {"w": 1, "to": 2}, "trunc": {"to": 1}}
 _STORES = {"store", "store_system"}
-_CHANGES = {"change_flags", "set_eflags", "jump", "go", "set_segment", "set_cpl", "set_flags", "halt"}
+_CHANGES = {"change_flags", "set_eflags", "jump", "go", "set_segment", "set_cpl", "set_flags", "halt", "set_r80"}
 
 
 class _Words:
@@ -222,6 +223,8 @@ class _Words:
 
 class Checker:
     """A builder that passes everything on to a `Cpu`'s reference engine, after a look at it."""
+
+    model_flags, model_cr4 = DEFAULT.eflags, DEFAULT.cr4
 
     def __init__(self, cpu: Cpu) -> None:
         self.cpu = cpu

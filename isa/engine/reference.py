@@ -18,7 +18,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from isa import consts as c
-from isa import flags, mmu, segment
+from isa import flags, fpu, mmu, segment
 from isa.decode import TruncatedCode, decode
 from isa.engine.intwords import IntWords
 from isa.faults import GeneralProtection, NotModelled, StackFault
@@ -30,6 +30,7 @@ from isa.state import (
     CR0,
     CR4,
     EFLAGS,
+    FPU_R,
     HALTED,
     LIMIT,
     SEL,
@@ -59,6 +60,7 @@ class Reference(IntWords):
         self.s = cpu.s
         self.memory = cpu.memory
         self.ram = cpu.memory.ram
+        self.model_flags, self.model_cr4 = cpu.model.eflags, cpu.model.cr4
         self.data = self.ram.data
         self.words = memoryview(self.data).cast("I")
         self.read_tlbs: tuple[dict[int, int], dict[int, int]] = ({}, {})
@@ -370,6 +372,22 @@ class Reference(IntWords):
         """A page became code: stores there must be noticed from now on."""
         self.write_tlbs[0].clear()
         self.write_tlbs[1].clear()
+
+    # -- x87 ----------------------------------------------------------------------------------------
+
+    def r80(self, n: int) -> int:
+        at = FPU_R + 3 * n
+        return self.s[at] | self.s[at + 1] << 32 | self.s[at + 2] << 64
+
+    def set_r80(self, n: int, value: int) -> None:
+        at = FPU_R + 3 * n
+        self.s[at], self.s[at + 1], self.s[at + 2] = value & c.M32, value >> 32 & c.M32, value >> 64
+
+    def f80(self, operation: str, form: str, control: int, x: int, y: int) -> tuple[int, int]:
+        return fpu.operate(operation, form, control, x, y)
+
+    def fpu_error(self) -> None:
+        raise NotModelled("an x87 exception with CR0.NE clear")
 
     # -- flags --------------------------------------------------------------------------------------
 

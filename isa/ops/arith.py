@@ -81,7 +81,7 @@ def neg(b: Builder, i: Insn) -> None:
     b.set_flags(flags.SUB, i.w, 0, y, r)
 
 
-@insn("xadd", X.X86_INS_XADD, sdm="2D XADD", lockable=True)
+@insn("xadd", X.X86_INS_XADD, sdm="2D XADD", lockable=True, feature="486")
 def xadd(b: Builder, i: Insn) -> None:
     """The destination gets the sum, the source what the destination was."""
     x, y = b.modify(i.dst), b.read(i.src)
@@ -92,7 +92,7 @@ def xadd(b: Builder, i: Insn) -> None:
     b.set_flags(flags.ADD, i.w, x, y, r)
 
 
-@insn("cmpxchg", X.X86_INS_CMPXCHG, sdm="2A CMPXCHG", lockable=True)
+@insn("cmpxchg", X.X86_INS_CMPXCHG, sdm="2A CMPXCHG", lockable=True, feature="486")
 def cmpxchg(b: Builder, i: Insn) -> None:
     """If the accumulator equals the destination, store the source there, else load the accumulator.
 
@@ -106,7 +106,7 @@ def cmpxchg(b: Builder, i: Insn) -> None:
     b.set_flags(flags.SUB, i.w, accumulator, old, (accumulator - old) & MASK[i.w])
 
 
-@insn("cmpxchg8b", X.X86_INS_CMPXCHG8B, sdm="2A CMPXCHG8B", lockable=True)
+@insn("cmpxchg8b", X.X86_INS_CMPXCHG8B, sdm="2A CMPXCHG8B", lockable=True, feature="CX8")
 def cmpxchg8b(b: Builder, i: Insn) -> None:
     """EDX:EAX against 64 bits of memory; ECX:EBX replaces them if equal. Only ZF changes."""
     at = b.offset(i.dst)

@@ -96,7 +96,7 @@ def bsr(b: Builder, i: Insn) -> None:
     b.change_flags(ZF, (x == 0) * ZF)
 
 
-@insn("bswap", X.X86_INS_BSWAP, sdm="2A BSWAP")
+@insn("bswap", X.X86_INS_BSWAP, sdm="2A BSWAP", feature="486")
 def bswap(b: Builder, i: Insn) -> None:
     """Reverses the bytes of a register. Of a 16-bit one, which the SDM leaves undefined, comes 0."""
     if i.w == 16:

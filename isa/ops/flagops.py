@@ -41,7 +41,7 @@ def merge_eflags(b: Builder, image: Word, w: int) -> Word:
     """
     old, cpl = b.eflags(), b.s[CPL]
     mask = ALWAYS | (IOPL if cpl == 0 else 0) | (IF if cpl <= ((old >> IOPL_SHIFT) & 3) else 0)
-    mask = mask & (M16 if w == 16 else M32)
+    mask = mask & (M16 if w == 16 else M32) & b.model_flags
     keep = ~mask & M32 if w == 16 else ~(mask | RF) & M32
     return (old & keep) | (image & mask)
 

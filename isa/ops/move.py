@@ -50,6 +50,7 @@ def lea(b: Builder, i: Insn) -> None:
     "cmovcc",
     *(getattr(X, f"X86_INS_CMOV{name.upper()}") for name in flags.CONDITION_NAMES),
     sdm="2A CMOVcc",
+    feature="CMOV",
 )
 def cmovcc(b: Builder, i: Insn) -> None:
     """Moves if a condition holds. The source is read in any case and may fault."""

@@ -10,7 +10,7 @@ from capstone import x86_const as X
 
 from isa import ids
 from isa.consts import (
-    ATTR_P, CR0_BITS, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE, CR4_PCE,
+    ATTR_P, CR0_BITS, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE,
     CR4_PGE, CR4_PSE, CR4_TSD, EAX, EBX, ECX, EDX, LDTR, M32, MASK, TR, TSS_BUSY, TYPE_LDT, TYPE_TSS16, TYPE_TSS32,
 )  # fmt: skip
 from isa.faults import GeneralProtection, InvalidOpcode, SegmentNotPresent
@@ -38,7 +38,6 @@ from isa.table import Privilege, Sensitive, insn
 
 RULE = "#GP(0) at CPL > 0"
 SHOWS = "shows the real register at any privilege level, without a trap"
-CR4_KNOWN = CR4_TSD | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE
 
 
 def require_cpl0(b: Builder) -> None:
@@ -196,7 +195,7 @@ def set_cr0(b: Builder, value: Word) -> None:
 
 def set_cr4(b: Builder, value: Word) -> None:
     """CR4: only bits of features that exist (CPUID) may be set."""
-    if value & (CR4_KNOWN ^ M32):
+    if value & (b.model_cr4 ^ M32):
         raise GeneralProtection(0)
     reload_pointers(b, b.s[CR0], b.s[CR3], value)
     old = b.s[CR4]
@@ -278,6 +277,7 @@ def smsw(b: Builder, i: Insn) -> None:
     sensitive=Sensitive.PRIVILEGED,
     touches="TLB",
     rule=RULE,
+    feature="486",
 )
 def invlpg(b: Builder, i: Insn) -> None:
     """Forgets the translation of one page."""
@@ -293,6 +293,7 @@ def invlpg(b: Builder, i: Insn) -> None:
     sensitive=Sensitive.PRIVILEGED,
     touches="caches",
     rule=RULE,
+    feature="486",
 )
 def invd(b: Builder, i: Insn) -> None:
     """There are no caches to lose."""
@@ -307,6 +308,7 @@ def invd(b: Builder, i: Insn) -> None:
     sensitive=Sensitive.PRIVILEGED,
     touches="caches",
     rule=RULE,
+    feature="486",
 )
 def wbinvd(b: Builder, i: Insn) -> None:
     require_cpl0(b)
@@ -361,6 +363,7 @@ def hlt(b: Builder, i: Insn) -> None:
     sensitive=Sensitive.SILENT,
     touches="identity of the real processor",
     rule=SHOWS,
+    feature="CPUID",
 )
 def cpuid(b: Builder, i: Insn) -> None:
     """Says who the processor is and what it can."""
@@ -379,6 +382,7 @@ def cpuid(b: Builder, i: Insn) -> None:
     sensitive=Sensitive.SILENT,
     touches="real time",
     rule="shows real time, unless CR4.TSD",
+    feature="TSC",
 )
 def rdtsc(b: Builder, i: Insn) -> None:
     """EDX:EAX gets the time-stamp counter."""
@@ -397,6 +401,7 @@ def rdtsc(b: Builder, i: Insn) -> None:
     sensitive=Sensitive.PRIVILEGED,
     touches="MSRs",
     rule=RULE,
+    feature="MSR",
 )
 def rdmsr(b: Builder, i: Insn) -> None:
     require_cpl0(b)
@@ -413,6 +418,7 @@ def rdmsr(b: Builder, i: Insn) -> None:
     sensitive=Sensitive.PRIVILEGED,
     touches="MSRs",
     rule=RULE,
+    feature="MSR",
 )
 def wrmsr(b: Builder, i: Insn) -> None:
     require_cpl0(b)
