@@ -199,6 +199,7 @@ class Debugger:
         finally:
             self._silent = False
         self._stops.begin(self.machine, None)
+        self._run = _Run()  # what happened on the way is history, not news
         return self._stopped(stop, before)
 
     def interrupt(self) -> None:

@@ -41,6 +41,8 @@ from vmm.events import Diverged, Event
 
 SHOWN_EVENTS, LAST_EVENTS = 8, 3  # so many are shown whole, of more the last
 SELECTORS = c.SEGMENT_NAMES
+BYTES_WIDTH = 30  # ten bytes in hex
+CHANGES_PER_LINE = 5
 TOLD_ALWAYS = (Diverged,)
 
 
@@ -104,7 +106,7 @@ class Screens:
         if insn is None:
             return f"{at}  {self.paint('warn', 'no instruction can be read here')}"
         text = format_insn(insn, address, lambda to: symbol(self.debugger.machine.image, to))
-        return f"{at}  {insn.raw.hex(' '):24} {text}"
+        return f"{at}  {insn.raw.hex(' '):{BYTES_WIDTH}} {text}"
 
     def breakpoint_mark(self, address: int) -> str:
         stops = self.debugger.breaks.values()
@@ -125,7 +127,8 @@ class Screens:
                 found.append(f"{name} {before[n]:0{width}x}→{s[n]:0{width}x}")
         if before[CPL] != s[CPL]:
             found.insert(0, f"ring {before[CPL]}→{s[CPL]}")
-        return [f"   {self.paint('changed', '  '.join(found))}"] if found else []
+        rows = [found[n : n + CHANGES_PER_LINE] for n in range(0, len(found), CHANGES_PER_LINE)]
+        return [f"   {self.paint('changed', '  '.join(row))}" for row in rows]
 
     def into(self, stopped: Stopped, before_real: array[int] | None) -> list[str]:
         """One instruction, and what the monitor did about it."""

@@ -141,7 +141,7 @@ class Shell:
 
         def complete(text: str, state: int) -> str | None:
             first = not readline.get_line_buffer()[: readline.get_begidx()].strip()
-            known = list(COMMANDS) if first else symbols
+            known = [f"{name} " for name in COMMANDS] if first else symbols
             return next((n for k, n in enumerate(w for w in known if w.startswith(text)) if k == state), None)
 
         readline.set_completer(complete)

@@ -32,7 +32,7 @@ def gdt_text(debugger: Debugger) -> list[str]:
     guest = debugger.machine.mode.guest
     lines = [f"GDT at {guest.s[GDT_BASE]:08x}, limit {guest.s[GDT_LIMIT]:#x}"]
     for d in gdt(guest):
-        extra = ("" if d.present else "  not present") + ("" if d.wide or "gate" in d.title else "  16-bit")
+        extra = ("" if d.present else "  not present") + ("" if d.wide or d.system else "  16-bit")
         lines.append(
             f"  {d.selector:04x}  {d.title:22} base {d.base:08x}  limit {d.limit:08x}  DPL {d.dpl}{extra}"
         )

@@ -88,6 +88,7 @@ class Descriptor:
     dpl: int
     present: bool
     wide: bool  # 32-bit
+    system: bool  # neither code nor data
     title: str
 
 
@@ -118,7 +119,7 @@ def gdt(cpu: Cpu) -> Iterator[Descriptor]:
             attr = attr_of(high)
             yield Descriptor(
                 n * 8, base_of(low, high), limit_of(low, high), (attr & c.ATTR_DPL) >> c.ATTR_DPL_SHIFT,
-                bool(attr & c.ATTR_P), bool(attr & c.ATTR_DB), segment_type(attr),
+                bool(attr & c.ATTR_P), bool(attr & c.ATTR_DB), not attr & c.ATTR_S, segment_type(attr),
             )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Runs a machine and writes a trace of it. A traced run is the same run: nothing is changed by looking.
 
-Kinds that are about instructions need the guest stepped, one instruction at a time. What has completed is
+Kinds that are about instructions need the guest stepped, one instruction at a time. The guest cannot
+know; a monitor that does things by the batch, as translation does, may have more work of it. What has completed is
 not always what stood at EIP: an interrupt may come first, or a fault in its place; then it is the first
 instruction of the handler. The events of the step tell.
 """

@@ -165,7 +165,7 @@ def test_a_trap_tells_what_was_emulated_and_which_flags_changed(debug: Make) -> 
     assert isinstance(trap, Trap)
     assert trap.kind == "popf"
     assert isinstance(emulated, Emulated)
-    name, before, after = next(change for change in emulated.changes if change[0] == "eflags")
+    _name, before, after = next(change for change in emulated.changes if change[0] == "eflags")
     assert (before ^ after) == c.IF
     assert after == debugger.state[EFLAGS]
 
