@@ -4,7 +4,7 @@ Importing this package fills `isa.table`. The families carry the SDM's names (vo
 
     arith logic shift bits muldiv bcd        computing
     move stack string                        moving data
-    flow farflow                             control transfer within and between segments
+    flow farflow sysenter                    control transfer within and between segments
     flagops segops system io                 what a monitor has to care about
 """
 
@@ -23,6 +23,7 @@ from isa.ops import (  # noqa: F401
     shift,
     stack,
     string,
+    sysenter,
     system,
     unmodelled,
 )

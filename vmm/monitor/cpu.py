@@ -82,7 +82,7 @@ MAY_CHANGE: dict[str, frozenset[int]] = {
     "rdtsc": frozenset({c.EAX, c.EDX}),
     "rdmsr": frozenset({c.EAX, c.EDX}),
     "wrmsr": frozenset(range(SYSENTER_CS, SYSENTER_CS + 3)),
-    "retf": FAR,
+    **dict.fromkeys(("retf", "sysenter", "sysexit"), FAR),
     **dict.fromkeys(("jmp far", "call far", "iret", "int", "int3", "into"), TASK),
 }
 WHITELIST: dict[int, frozenset[int]] = {
