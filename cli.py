@@ -291,7 +291,9 @@ def print_comparison(comparison: Comparison) -> None:
 
     from vmm.compare import screen
 
-    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
+    colour: Any = None if click.get_current_context().color is False else "auto"
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    console = Console(width=width, color_system=colour, highlight=False)
     for part in screen.parts(comparison, min(console.width, MAX_COLUMNS)):
         console.print(part)
 
@@ -434,7 +436,7 @@ def report_lines(found: Any, module: Any, as_json: bool) -> None:
 
 @command(
     "trace hello -m full",
-    "trace kernel -m naive --kind trap,diverge",
+    "trace kernel -m naive --kind trap,diverged",
     "trace kernel --format jsonl -o k.jsonl",
 )
 @guest_argument

@@ -153,11 +153,10 @@ def _figures(result: Result, profile: Profile) -> Iterator[tuple[str, int, tuple
     """Every counted figure of a run: its name, its count, and its activity and price."""
     yield "instructions", result.instructions, (INSTRUCTIONS, ("instruction",))
     for kind, count in result.traps.items():
-        yield (
-            kind,
-            count,
-            _call_out(kind.removeprefix(CALL_OUT)) if kind.startswith(CALL_OUT) else _trap(kind),
-        )
+        if kind.startswith(CALL_OUT):
+            yield kind, count, _call_out(kind.removeprefix(CALL_OUT))
+        elif kind not in PRICED_ELSEWHERE:
+            yield kind, count, _trap(kind)
     by_kind = sum(count for kind, count in result.traps.items() if kind.startswith(CALL_OUT))
     calls = sum(count for figure, count in result.work.items() if figure.startswith(HYPERCALL))
     for figure, count in result.work.items():
