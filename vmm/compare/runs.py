@@ -170,7 +170,7 @@ def _differences(bare: Run, run: Run) -> list[Difference]:
     if (expected.outcome, expected.exit_code) != (actual.outcome, actual.exit_code):
         found.append(
             Difference(
-                "outcome", "the end", _end(expected), _end(actual), "the same guest must end the same way"
+                "outcome", "how it ends", _end(expected), _end(actual), "the same guest must end the same way"
             )
         )
     if expected.console != actual.console:
@@ -178,7 +178,7 @@ def _differences(bare: Run, run: Run) -> list[Difference]:
     if run.image is bare.image and run.finished and expected.instructions != actual.instructions:
         before, after = f"{expected.instructions:,}", f"{actual.instructions:,}"
         rule = "the same code must execute the same instructions"
-        found.append(Difference("instructions", "the count", before, after, rule))
+        found.append(Difference("instructions", "the number of guest instructions", before, after, rule))
     return found
 
 
@@ -216,7 +216,7 @@ def _memory_differences(image: Image, expected: bytes, actual: bytes) -> list[Di
     symbol = image.program.symbolize(first) if image.program else None
     place = f"{first:#010x}" + (f" ({symbol})" if symbol else "")
     n = len(differing)
-    location = place if n == 1 else f"{place} and {n - 1:,} more bytes"
+    location = f"memory at {place}" + (f" and {n - 1:,} more bytes" if n > 1 else "")
     return [
         Difference(
             "memory", location, f"{expected[first]:#04x}", f"{actual[first]:#04x}", "memory must end the same"

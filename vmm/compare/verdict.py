@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from isa.table import BY_NAME
 from vmm.compare.runs import Comparison, Run
 from vmm.compare.table import times
-from vmm.cost import Item
+from vmm.cost import STATUSES, Item
 from vmm.cost.prices import CALL_OUT, DELIVERED, EXECUTED, HYPERCALL, INSTRUCTIONS, PORTS, TRANSLATION
 
 MUCH = 0.5
+
+# What a figure's name begins with, and how its events are called.
+NAMED = (
+    (EXECUTED, "time(s) `{}` executed by the kernel"),
+    (CALL_OUT, "call-out(s) for `{}`"),
+    (HYPERCALL, "hypercall(s) `{}`"),
+    (DELIVERED, "{} delivered by the hardware"),
+    ("#PF ", "{} page fault(s)"),
+    ("#", "#{} fault(s)"),
+    ("instructions ", "translation(s) of {} instructions"),
+)
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -30,10 +42,20 @@ def summary(comparison: Comparison) -> list[str]:
 def costs(comparison: Comparison) -> list[str]:
     """What dominates each mode, and what nobody has a price for."""
     said = [dominant(run) for run in comparison.runs]
+    said.append(_sources(comparison))
     unpriced = sorted({figure for run in comparison.runs for figure in run.cycles.unpriced})
     if unpriced:
         said.append(f"Without a price in {comparison.profile.name}, and so left out: {', '.join(unpriced)}.")
     return said
+
+
+def _sources(comparison: Comparison) -> str:
+    """How the constants that were used are known."""
+    profile = comparison.profile
+    used = {name for run in comparison.runs for item in run.cycles.items for name in item.constants}
+    tags = [profile.constants[name].status for name in sorted(used)]
+    known = ", ".join(f"{tags.count(status)} {status}" for status in STATUSES if status in tags)
+    return f"The cycles are modelled on a {profile.title}; of {len(tags)} constants used here, {known}."
 
 
 def differences(comparison: Comparison) -> Iterator[str]:
@@ -41,7 +63,7 @@ def differences(comparison: Comparison) -> Iterator[str]:
     for run in comparison.monitored:
         for found in run.differences or ():
             yield (
-                f"{run.mode} differs in {found.kind}, {found.location}: "
+                f"{run.mode} differs in {found.location}: "
                 f"{comparison.bare.mode} has {found.expected}, {run.mode} has {found.actual}"
             )
 
@@ -136,30 +158,23 @@ def dominant(run: Run) -> str:
 
 def _named(item: Item) -> str:
     """A priced figure as a person would say it."""
-    figure, n = item.figure, f"{item.count:,}"
-    for prefix, words in (
-        (EXECUTED, "times `{}` executed by the kernel"),
-        (CALL_OUT, "call-outs for `{}`"),
-        (HYPERCALL, "hypercalls `{}`"),
-        (DELIVERED, "{} delivered by the hardware"),
-    ):
+    figure, count = item.figure, item.count
+    for prefix, words in NAMED:
         if figure.startswith(prefix):
-            return f"{n} {words.format(figure.removeprefix(prefix))}"
-    if figure.startswith("#PF "):
-        return f"{n} {figure.removeprefix('#PF ')} page faults"
-    if figure.startswith("#"):
-        return f"{n} {figure} faults"
-    if figure.startswith("instructions "):
-        return f"{n} translations of {figure.removeprefix('instructions ')} instructions"
-    if (
-        item.constants[0] in ("exception", "page_fault")
-        and figure.split(" ")[0].islower()
-        and " " not in figure[4:]
-    ):
-        return f"{n} traps at `{figure}`"
-    return f"{n} {figure}"
+            return _plural(count, words.format(figure.removeprefix(prefix)))
+    if figure in BY_NAME or figure.startswith("int 0x"):
+        return _plural(count, f"trap(s) at `{figure}`")
+    return f"{count:,} {figure}"
+
+
+def _plural(count: int, words: str) -> str:
+    """`s` is where the words want an s for more than one."""
+    return f"{count:,} {words.replace('(s)', '' if count == 1 else 's')}"
 
 
 def _formula(run: Run, item: Item) -> str:
     profile = run.cycles.profile
-    return " + ".join(f"{name.replace('_', ' ')} {profile[name]:,}" for name in item.constants)
+    named = [name.replace("_", " ") for name in item.constants]
+    if len(named) == 1:
+        return named[0]
+    return " + ".join(f"{name} {profile[key]:,}" for name, key in zip(named, item.constants, strict=True))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vmm.cost import Cycles
+from vmm.cost.prices import CALL_OUT
 from vmm.events import Diverged
 from vmm.machine import Result
 
@@ -97,9 +98,11 @@ def _figures(result: Result, cycles: Cycles) -> Iterator[tuple[str, str]]:
     parts = [f"{result.instructions:,} guest instructions"]
     if result.idle:
         parts.append(f"{result.idle:,} instruction times idle in HLT")
-    traps = sum(result.traps.values())
-    if traps:
-        parts.append(f"{traps:,} traps: {most(result.traps)}")
+    real = {kind: count for kind, count in result.traps.items() if not kind.startswith(CALL_OUT)}
+    calls = {kind[len(CALL_OUT) :]: count for kind, count in result.traps.items() if kind not in real}
+    for words, counts in (("traps", real), ("call-outs", calls)):
+        if counts:
+            parts.append(f"{sum(counts.values()):,} {words}: {most(counts)}")
     yield "counted", "; ".join(parts)
     if result.work:
         yield "", most(result.work)

@@ -185,7 +185,7 @@ def test_a_broken_promise_is_found_and_described(mode: str) -> None:
     assert console.location == "console line 2"
     assert (console.expected, console.actual) == ("'6 * 7 = 42'", "'6 * 7 = 43'")
     assert comparison.broken_promises() == [run]
-    assert f"{mode} differs in console" in "\n".join(verdict.differences(comparison))
+    assert f"{mode} differs in console line 2" in "\n".join(verdict.differences(comparison))
     assert verdict.ranking(comparison) == []
 
 
@@ -198,7 +198,7 @@ def test_memories_are_compared_byte_for_byte() -> None:
     assert place is not None
     memory[place + 1], memory[place + 0x5000] = 7, 9
     (found,) = _memory_differences(image, expected, bytes(memory))
-    assert found.location == f"{place + 1:#010x} (puts+0x1) and 1 more bytes"
+    assert found.location == f"memory at {place + 1:#010x} (puts+0x1) and 1 more bytes"
     assert (found.expected, found.actual) == ("0x00", "0x07")
 
 
