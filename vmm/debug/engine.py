@@ -246,7 +246,7 @@ class Debugger:
             raise DebugError(f"the guest has ended: {self.ended.text}; `back` and `reset` still work")
         before = self.state[:]
         self._run = _Run()
-        self._interrupted = False
+        self._interrupted = self.machine.stop_requested = False
         while True:
             stop = self._advance(until, temporary)
             if stop is not BREAKPOINT or self.eip == temporary or self._stops.changed or any(self._hit()):

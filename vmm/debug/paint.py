@@ -23,7 +23,7 @@ class Paint:
     """No colour at all."""
 
     def __call__(self, style: str, text: str) -> str:
-        """`text` in a style of `STYLES`."""
+        """`text` in a style of `STYLES`; in none if `style` is empty."""
         return text
 
 
@@ -39,7 +39,7 @@ class RichPaint(Paint):
         self.styles = {name: Style.parse(text) for name, text in STYLES.items()}
 
     def __call__(self, style: str, text: str) -> str:
-        if self.system is None:
+        if self.system is None or not style:
             return text
         return self.styles[style].render(text, color_system=self.system)
 

@@ -7,6 +7,7 @@ translation cache learned. The text comes from the events alone, so every mode t
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 
 from isa.table import BY_NAME
@@ -28,6 +29,7 @@ from vmm.events import (
 from vmm.image import Image
 
 INDENT = " " * 15
+DETAIL_WIDTH = 96
 
 
 def arrow(before: int, after: int) -> str:
@@ -40,6 +42,11 @@ def rule(kind: str) -> str:
     if row is None or not row.rule:
         return ""
     return f"{row.sensitive.value}; {row.rule} (SDM {row.sdm})"
+
+
+def wrapped(text: str) -> list[str]:
+    """A long line as several, those after the first indented below its text."""
+    return textwrap.wrap(text, DETAIL_WIDTH, subsequent_indent=" " * 6)
 
 
 class Teller:
@@ -67,7 +74,8 @@ class Teller:
         image = self.image
         match event:
             case Trap():
-                details = [line for line in (f"why: {event.why}", rule(event.kind)) if line]
+                law = rule(event.kind)
+                details = [f"why:  {event.why}", *(wrapped(f"rule: {law}") if law else ())]
                 name = event.insn or event.kind
                 if event.kind.startswith("#"):
                     name = f"{event.kind} in {event.insn}" if event.insn else event.kind
@@ -102,7 +110,7 @@ class Teller:
                 details = [
                     f"bare hardware: {event.expected}",
                     f"here:          {self.paint('warn', event.actual)}",
-                    event.rule,
+                    *wrapped(f"rule: {event.rule}"),
                 ]
                 return "DIVERGED", f"at {event.location}, and nothing trapped", details
         return type(event).__name__.lower(), "", []

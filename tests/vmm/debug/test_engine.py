@@ -293,7 +293,7 @@ def test_the_names_of_registers_and_flags_are_known(debug: Make) -> None:
 
 
 def test_the_machines_of_a_debugger_are_all_alike() -> None:
-    from conftest import guest_machine
+    from debugged_guests import guest_machine
 
     machines: list[Machine] = []
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 
 import pytest
+from debugged_guests import guest_machine
 
+from vmm.debug import shell
 from vmm.debug.commands import COMMANDS
 from vmm.modes import MODES
 
@@ -54,18 +57,34 @@ def test_a_stop_shows_count_mode_place_line_instruction_and_changes(script: Scri
     assert re.search(r"esp [0-9a-f]{8}→[0-9a-f]{8}  eflags IF 0→1", stop[-1])
 
 
+class Terminal(io.StringIO):
+    """Text that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+EVERYTHING = (
+    "step 3000; regs; info monitor; info gdt; info idt; info tss; info page esp; info page 0xfffff000",
+    "memory esp; x esp 4 d; x esp 8 w; x physical 0x100000 16 b; disassemble; d main 3; list; list main",
+    "print [esp] + 1; console; info breakpoints; break main if eax == 1; watch esp 8; info breakpoints",
+    "delete 1; delete all; over; back 3; step; into; reset; until main; continue; print count; regs; quit",
+)
+
+
 @pytest.mark.parametrize("mode", MODES)
-def test_every_screen_can_be_drawn_in_every_mode(script: Script, mode: str) -> None:
-    status, text = script(
-        "kernel",
-        mode,
-        "step 3000; regs; info monitor; info gdt; info idt; info tss; info page esp; info page 0xfffff000",
-        "memory esp; x esp 4 d; x esp 8 w; x physical 0x100000 16 b; disassemble; d main 3; list; list main",
-        "print [esp] + 1; console; info breakpoints; break main if eax == 1; watch esp 8; info breakpoints",
-        "delete 1; delete all; over; back 3; step; into; reset; until main; continue; print count; regs; quit",
-    )
+def test_every_screen_can_be_drawn_in_every_mode_with_and_without_colour(
+    script: Script, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    status, text = script("kernel", mode, *EVERYTHING)
     assert status == 0, text
     assert "— the guest has ended: " in text
+    coloured = Terminal()
+    assert shell.run(guest_machine("kernel", mode), list(EVERYTHING), coloured) == 0
+    assert "\x1b[" in coloured.getvalue()
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured.getvalue()) == text
 
 
 def test_the_registers_mark_what_changed_and_show_the_real_ones_beside(script: Script) -> None:
