@@ -163,20 +163,27 @@ class Rewrite(Observing):
         self.cells.show(self.guest)
         self._switch(self.cache_world)
         self.cache_world.enter_at(found, door_open=source is None or not source.intr)
-        leave = self.cpu.run(limit)
-        if leave.reason is Reason.STOP:
-            self.cpu.stop_requested = True
-            if self.cache.sites[self.cpu.s[EIP]].piece.hold is not Hold.GUEST:
-                self.cpu.stop_requested = False
-                leave = self.cpu.run(self.cpu.count + 1)
-                self.cpu.stop_requested = True
+        leave = self._run_to_boundary(limit)
         self.cpu.until = until if limit < until else self.cpu.until
         return self._left(leave, start)
+
+    def _run_to_boundary(self, limit: int) -> Exit:
+        """Run in the cache; a sequence in which a request to stop was heard is finished."""
+        leave = self.cpu.run(limit)
+        asked = leave.reason is Reason.STOP
+        while leave.reason is Reason.STOP and self._site().piece.hold is not Hold.GUEST:
+            leave = self.cpu.run(self.cpu.count + 1)
+        self.cpu.stop_requested = self.cpu.stop_requested or asked
+        return leave
+
+    def _site(self) -> Site:
+        """What the place where the processor stands in the cache means."""
+        return self.cache.sites[self.cpu.s[EIP]]
 
     def _left(self, leave: Exit, start: int) -> Stop | None:
         """The processor came back from the cache: reconstruct the guest, then see what it was."""
         guest = self.guest
-        site = self.cache.sites[self.cpu.s[EIP]]
+        site = self._site()
         self.cache_world.leave()
         flags = guest.s[EFLAGS] & ~c.IF | self.cells.read(IF_CELL)
         guest.engine.set_eflags(flags & c.M32)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmm.events import Ledger
 
 CACHE = MONITOR_BASE + 0x10_0000
-CACHE_PAGES = 256
+CACHE_SIZE = 1 << 20
 
 
 class CacheFull(Exception):
@@ -39,11 +39,11 @@ class Site:
 class TranslationCache:
     """Where translations live."""
 
-    def __init__(self, host: Host, shadow: ShadowTables, ledger: Ledger, pages: int = CACHE_PAGES) -> None:
+    def __init__(self, host: Host, shadow: ShadowTables, ledger: Ledger, size: int = CACHE_SIZE) -> None:
         self.host = host
         self.shadow = shadow
         self.ledger = ledger
-        self.pages = pages
+        self.size = size
         self.frames: list[int] = []
         self.sites: dict[int, Site] = {}
         self.used = 0
@@ -96,7 +96,7 @@ class TranslationCache:
         page, offset = divmod(self.used, PAGE_SIZE)
         if offset + len(code) > PAGE_SIZE:
             page, offset = page + 1, 0
-        if page >= self.pages:
+        if page * PAGE_SIZE + offset + len(code) > self.size:
             raise CacheFull
         frame = self._frame(page)
         self.host.ram.write(frame + offset, code)
