@@ -174,7 +174,7 @@ class Commands:
     def watch(self, rest: str) -> None:
         """Stop after the instruction that changes SIZE bytes (4) at an address of the guest."""
         text, _, size = rest.rpartition(" ")
-        if not text or not size.isdigit():
+        if not text or not size.isdecimal():
             text, size = rest, "4"
         if not 1 <= int(size) <= 4096:
             raise CommandError("a watch covers 1 to 4096 bytes")
@@ -260,7 +260,7 @@ class Commands:
         words = words[physical:]
         size = SIZES[words.pop()] if len(words) > 1 and words[-1] in SIZES else 0
         count = 0
-        if len(words) > 1 and words[-1].isdigit() and words[-2] not in ("+", "-", "*", "&", "|", "^"):
+        if len(words) > 1 and words[-1].isdecimal() and words[-2] not in ("+", "-", "*", "&", "|", "^"):
             count = _number(words.pop(), "cells")
         if not words:
             raise CommandError("the memory at which address?")
@@ -276,7 +276,7 @@ class Commands:
         the next instruction and ● at breakpoints."""
         words = rest.split()
         count = 10
-        if words and words[-1].isdigit() and (len(words) == 1 or words[-2] not in ("+", "-", "*")):
+        if words and words[-1].isdecimal() and (len(words) == 1 or words[-2] not in ("+", "-", "*")):
             count = _number(words.pop(), "instructions")
         address = self.debugger.resolve(" ".join(words)) if words else self.debugger.eip
         self.write(self.screens.disassembly(address, min(count, MAX_SHOWN)))

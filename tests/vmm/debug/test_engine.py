@@ -217,7 +217,7 @@ def test_the_real_processor_is_seen_beside_the_virtual_one(debug: Make, mode: st
 
 
 def test_looking_changes_nothing(debug: Make) -> None:
-    for mode in FAITHFUL:
+    for mode in MODES:
         looked, plain = debug("syscall", mode), debug("syscall", mode)
         while looked.ended is None:
             looked.step(97)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import pytest
 from debugged_guests import guest_machine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vmm.debug import shell
 from vmm.debug.commands import COMMANDS
@@ -187,6 +189,24 @@ def test_the_end_of_a_guest_is_explained_and_it_stays_to_be_inspected(script: Sc
     assert "— the guest has ended: success, the guest reported success" in text
     status, text = script("hello", "full", "continue; step")
     assert (status, "`back` and `reset` still work" in text) == (2, True)
+
+
+WORDS = st.sampled_from(
+    [
+        *COMMANDS,
+        *"s o i c k b x d l p r if main esp [ ] 0 1 -1 ² 0x all physical w trap diverge + ( : é".split(),
+        *("info trap", "info page", "info tr", "99999999999999999999", "hello.asm:3"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(WORDS, max_size=5).map(" ".join))
+def test_whatever_is_typed_is_carried_out_or_answered(line: str) -> None:
+    out = io.StringIO()
+    status = shell.run(guest_machine("hello", "full"), ["step 150", line], out)
+    assert status in (0, 2)
+    assert (status == 2) == out.getvalue().splitlines()[-1].startswith("error: ")
 
 
 def test_no_escape_codes_reach_a_file(script: Script) -> None:
