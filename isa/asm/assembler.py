@@ -15,19 +15,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from isa.asm import macros
+from isa.asm import att, macros
 from isa.asm.conditionals import Conditionals
 from isa.asm.diagnostics import AsmError, Diagnostic, Fatal, Problem, Reporter
 from isa.asm.directives import (
     DATA_WORDS,
     DIRECTIVES,
+    READS_LINES,
     is_c_preprocessor,
     preprocessor_hint,
     unknown_directive,
 )
 from isa.asm.encoder import all_mnemonics, prepare
 from isa.asm.expression import ExpressionParser, Node, NotYet, Num, leftmost
-from isa.asm.items import Branch, Bytes, Instruction, Item, Repeat
+from isa.asm.items import Align, Branch, Bytes, Instruction, Item, Repeat
 from isa.asm.lexer import Cursor, Token, tokenize
 from isa.asm.names import COMMON_MNEMONICS, PREFIXES, REGISTERS
 from isa.asm.operands import parse_operands
@@ -55,6 +56,8 @@ class Assembler:
         self.macros: dict[str, macros.Macro] = {}
         self.macro_calls = 0
         self.items: list[Item] = []
+        self.commons: list[tuple[Token, int, int]] = []
+        """Names of `.comm` with size and alignment: room that comes behind everything else."""
         self.assertions: list[tuple[Node, str, Token]] = []
         self.listed: list[tuple[Line, int]] = []
         self._bytes = 0
@@ -137,6 +140,11 @@ class Assembler:
                 raise
             except Problem as problem:
                 self.reporter.add(problem, line)
+        for name, size, boundary in self.commons:
+            self.listed.append((name.line, len(self.items)))
+            self.add(Align(name.line, boundary, b"\0", None))
+            self.symbols.define_label(name)
+            self.add_repeat(name, Num(name, size), Bytes(name.line, b"\0"))
 
     def _check_names(self) -> None:
         """Report every undefined name, wherever it stands."""
@@ -200,7 +208,7 @@ class Assembler:
         symbols = {
             name: layout.address[label.index] & 0xFFFFFFFF
             for name, label in self.symbols.labels.items()
-            if "#" not in name
+            if "#" not in name and not name.startswith(".L")
         }
         entry = symbols.get("_start", symbols.get("start", self.origin))
         lines: list[SourceLine] = []
@@ -298,10 +306,29 @@ class Assembler:
                 hint = "this assembler has no C preprocessor: use .equ, .include and .ifdef"
                 raise Problem("a line that starts with # is a comment", line=line, hint=hint)
             return
-        cursor = Cursor(tokenize(line))
+        if self.symbols.att and ";" in text:
+            self._separated(line)
+            return
+        self._one(Cursor(tokenize(line)))
+
+    def _one(self, cursor: Cursor) -> None:
         self._labels(cursor)
         if not cursor.ended:
             self._statement(cursor)
+
+    def _separated(self, line: Line) -> None:
+        """A line of several statements. What reads on its own is given the rest as lines of their own."""
+        parts = att.statements(tokenize(line, separators=True))
+        for i, tokens in enumerate(parts):
+            word = tokens[0].text.lower()
+            if i + 1 < len(parts) and (word in self.macros or word in READS_LINES):
+                starts = [part[0].column - 1 for part in parts[i + 1 :]]
+                ends = [part[-1].column - 1 for part in parts[i + 1 :]]
+                rest = [line.cut(start, end) for start, end in zip(starts, ends, strict=True)]
+                self.reader.push(rest, len(self.conditionals.stack), line)
+                self._one(Cursor(tokens))
+                return
+            self._one(Cursor(tokens))
 
     def _labels(self, cursor: Cursor) -> None:
         while True:
@@ -327,7 +354,7 @@ class Assembler:
             cursor.next()
             self._constant(cursor, token)
             return
-        if following.kind == "name":
+        if following.kind == "name" and not self.symbols.att:
             second = following.text.lower()
             if second == "equ":
                 cursor.next()
@@ -383,6 +410,10 @@ class Assembler:
                 token = cursor.next()
                 continue
             break
+        if self.symbols.att:
+            mnemonic, operands = att.parse(token, cursor, self.symbols, all_mnemonics())
+            self.add(Instruction(cursor.line, token, operands, tuple(prefixes), self.mode, mnemonic))
+            return
         if cursor.here.text.lower() in COMMON_MNEMONICS and token.text.lower() not in all_mnemonics():
             hint = f"if `{token.text}` is a label, write `{token.text}:`"
             raise Problem(f"unknown instruction `{token.text}`", token, hint=hint)

@@ -281,6 +281,21 @@ def _incbin(asm: Assembler, cursor: Cursor, token: Token) -> None:
     asm.add(Bytes(cursor.line, data[skip:] if count is None else data[skip : skip + count]))
 
 
+def _common(asm: Assembler, cursor: Cursor, token: Token) -> None:
+    """`.comm name, size, alignment`: zeros behind everything else."""
+    name = cursor.next()
+    if name.kind != "name":
+        raise Problem(f"`{token.text}` needs a name", token, hint=f"{token.text} NAME, size, alignment")
+    cursor.expect(",", f"{token.text} NAME, size, alignment")
+    at = cursor.here
+    size = asm.absolute(cursor, "the size")
+    boundary = asm.absolute(cursor, "the alignment") if cursor.take(",") else 4
+    cursor.finish()
+    if size < 0 or boundary < 1 or boundary & (boundary - 1) or boundary > 1 << 24:
+        raise Problem("room has a size, and a power of two as its alignment", at)
+    asm.commons.append((name, size, boundary))
+
+
 # ------------------------------------------------------------------------- messages and settings
 
 
@@ -330,6 +345,21 @@ def _mode(mode: Mode) -> Handler:
     return handler
 
 
+def _syntax(att: bool) -> Handler:
+    refused = "noprefix" if att else "prefix"
+
+    def handler(asm: Assembler, cursor: Cursor, token: Token) -> None:
+        if cursor.here.text.lower() == refused:
+            hint = "AT&T registers have a percent sign, Intel ones have none"
+            raise Problem(f"`{token.text} {refused}` is not supported", cursor.here, hint=hint)
+        if cursor.here.text.lower() in ("prefix", "noprefix"):
+            cursor.next()
+        cursor.finish()
+        asm.symbols.att = att
+
+    return handler
+
+
 def _condition(asm: Assembler, cursor: Cursor, token: Token) -> None:
     asm.conditionals.open(cursor, token)
 
@@ -348,7 +378,9 @@ def _stray(opener: str) -> Handler:
 _FOR_A_LINKER = words(
     """
     .global .globl .extern .weak .local .hidden .type .size .file .ident .loc .line .text .data .rodata .bss
-    .section .previous .arch .cpu .version .title .psize .list .nolist .intel_mnemonic .intel_syntax
+    .section .previous .arch .cpu .version .title .psize .list .nolist .intel_mnemonic .att_mnemonic
+    .cfi_sections .cfi_startproc .cfi_endproc .cfi_def_cfa .cfi_def_cfa_offset .cfi_def_cfa_register
+    .cfi_adjust_cfa_offset .cfi_offset .cfi_restore .cfi_remember_state .cfi_restore_state
     global extern section segment cpu default
     """
 )
@@ -385,14 +417,13 @@ DIRECTIVES: dict[str, Handler] = {
     ".warning": _message("warning"),
     ".end": _end,
     **dict.fromkeys(_FOR_A_LINKER, _accepted),
-    ".att_syntax": _refused("AT&T syntax is not supported yet; write Intel operands"),
+    ".att_syntax": _syntax(True),
+    ".intel_syntax": _syntax(False),
     **dict.fromkeys((".code16", "use16"), _mode(CODE16)),
     **dict.fromkeys((".code32", "use32"), _mode(CODE32)),
     ".code16gcc": _mode(CODE16GCC),
     **dict.fromkeys((".code64", "use64"), _refused("64-bit code is not assembled; this is a 32-bit machine")),
-    **dict.fromkeys(
-        (".comm", ".lcomm"), _refused("this needs a linker", "write NAME: .space SIZE where it shall lie")
-    ),
+    **dict.fromkeys((".comm", ".lcomm"), _common),
     "bits": _bits,
     ".macro": macros.define,
     ".purgem": macros.purge,
@@ -404,6 +435,9 @@ DIRECTIVES: dict[str, Handler] = {
     **dict.fromkeys(TESTS, _condition),
     **dict.fromkeys(PARTS, _condition_part),
 }
+
+READS_LINES = frozenset({".include", *macros.OPENERS, *TESTS, *PARTS})
+"""Directives after which it is open which line comes next."""
 
 DATA_WORDS = words("db dw dd dq resb resw resd resq times")
 """Words before which a label may stand without a colon."""

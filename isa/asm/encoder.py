@@ -14,6 +14,7 @@ Not here: where things lie (`relax.py`). Read next: `engines.py`, `rawforms.py`,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from isa.asm.branches import BRANCHES, LOOPS, branch, is_branch
@@ -89,9 +90,13 @@ def prepare(insn: Instruction, ctx: Context) -> Item:
 
 def _as_written(problem: Problem, insn: Instruction) -> Problem:
     """The problem with a place, and with the mnemonic spelled as in the source."""
-    canonical = ALIASES.get(insn.mnemonic)
-    if canonical is not None:
-        problem.message = problem.message.replace(f"`{canonical}`", f"`{insn.mnemonic}`")
+    written = insn.token.text.lower()
+    base = SIZED_NAMES.get(insn.mnemonic, (insn.mnemonic, 0))[0]
+    for name in {insn.mnemonic, base, ALIASES.get(base, base)} - {written}:
+        problem.message = problem.message.replace(f"`{name}`", f"`{written}`")
+    if insn.mnemonic != written and problem.hint and not problem.hint.startswith("the nearest"):
+        # A hint shows Intel operands.
+        problem.hint = "a suffix says the size: b, w or l, as in movl" if "dword" in problem.hint else None
     return problem.placed(insn.token)
 
 
@@ -314,10 +319,11 @@ def _known(mnemonic: str) -> None:
     raise Problem(f"unknown instruction `{mnemonic}`", hint=_mnemonic_hint(mnemonic))
 
 
-def all_mnemonics() -> set[str]:
+@cache
+def all_mnemonics() -> frozenset[str]:
     """Every mnemonic that may be written."""
     every = {*FORMS, *STRINGS, *ALIASES, *_WITH_FWAIT, *BRANCHES, *PREFIXES, *SIZED_NAMES, *LOOPS}
-    return every | mnemonics()
+    return mnemonics() | every
 
 
 def _mnemonic_hint(mnemonic: str) -> str | None:

@@ -52,6 +52,9 @@ class Context(Protocol):
 class Scope(Protocol):
     """What the parser may ask about names."""
 
+    att: bool
+    """Whether names of registers without a percent sign are names like any other."""
+
     def resolve(self, token: Token) -> Node:
         """The node for a name at this point of the source."""
         ...
@@ -334,6 +337,8 @@ class ExpressionParser:
         text = token.text
         if text == ".":
             return Here(token, self.scope.position())
+        if self.scope.att:
+            return self.scope.resolve(token)
         lower = text.lower()
         if lower in REGISTERS:
             node = Register(token, lower)

@@ -62,11 +62,13 @@ class Instruction(Item):
         operands: list[Parsed],
         prefixes: tuple[Token, ...],
         mode: Mode = CODE32,
+        mnemonic: str = "",
     ) -> None:
         super().__init__(line)
         self.mode = mode
         self.token = token
-        self.mnemonic = token.text.lower()
+        self.mnemonic = mnemonic or token.text.lower()
+        """As Intel has it; `token` is what was written."""
         self.operands = operands
         self.prefixes = prefixes
 

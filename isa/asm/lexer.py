@@ -47,8 +47,11 @@ class Token(NamedTuple):
     data: bytes = b""
 
 
-def tokenize(line: Line) -> list[Token]:
-    """The tokens of a line, without comments, closed by one of kind `end`."""
+def tokenize(line: Line, separators: bool = False) -> list[Token]:
+    """The tokens of a line, without comments, closed by one of kind `end`.
+
+    With `separators`, `;` is an operator between statements instead of the start of a comment.
+    """
     tokens: list[Token] = []
     text = line.text
     for match in _TOKEN.finditer(text):
@@ -63,6 +66,8 @@ def tokenize(line: Line) -> list[Token]:
             tokens.append(Token(kind, word, column, line))
         elif kind == "num":
             tokens.append(_number(word, column, line))
+        elif kind == "comment" and separators and word == ";":
+            tokens.append(Token("op", word, column, line))
         elif kind == "comment":
             return _close(tokens, line, column)
         elif kind == "bad":

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MACRO = frozenset({".macro"}), frozenset({".endm", ".endmacro"})
 _REPEAT = frozenset({".rept", ".irp", ".irpc", ".rep"}), frozenset({".endr"})
+OPENERS = _MACRO[0] | _REPEAT[0]
 _SUBSTITUTE = re.compile(r"\\(@|\(\)|[A-Za-z_][\w$]*)")
 _KEYWORD = re.compile(r"\s*([A-Za-z_][\w$]*)\s*=(?!=)\s*(.*)$", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][\w$]*$")

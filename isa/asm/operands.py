@@ -150,11 +150,11 @@ def parse_operand(cursor: Cursor, scope: Scope) -> Parsed:
         operand.kind = "mem"
     operand.size = size or operand.size
     operand.reach = reach or operand.reach
-    operand.token = _span(first, cursor)
+    operand.token = span(first, cursor)
     return operand
 
 
-def _span(first: Token, cursor: Cursor) -> Token:
+def span(first: Token, cursor: Cursor) -> Token:
     """A token that covers everything from `first` to before the cursor, to underline an operand."""
     last = cursor.tokens[cursor.pos - 1] if cursor.pos else first
     text = first.line.text[first.column - 1 : last.column - 1 + len(last.text)]

@@ -60,6 +60,10 @@ class Line:
         """The path as shown to the user."""
         return self.file.path
 
+    def cut(self, start: int, end: int) -> Line:
+        """A line with a part of this one at the same columns."""
+        return Line(self.file, self.number, " " * start + self.text[start:end], self.expansion)
+
     def extent(self) -> tuple[int, int]:
         """Column and length of the text without the space around it."""
         stripped = self.text.strip()

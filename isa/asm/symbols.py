@@ -57,6 +57,8 @@ class SymbolTable:
         self.labels: dict[str, Label] = {}
         self.constants: dict[str, Constant] = {}
         self.parent = ""
+        self.att = False
+        """In AT&T syntax a dot makes no name local, and words of Intel syntax are names like any other."""
         self.index = 0
         self._numeric: dict[int, int] = {}
         for name, number in defines.items():
@@ -66,7 +68,7 @@ class SymbolTable:
 
     def full_name(self, name: str) -> str:
         """`.loop` with its parent; any other name as it is."""
-        return self.parent + name if name.startswith(".") else name
+        return self.parent + name if name.startswith(".") and not self.att else name
 
     def define_label(self, token: Token) -> None:
         """A label stands before the item that comes next."""
@@ -98,13 +100,12 @@ class SymbolTable:
             node = Num(node.token, node.value(self))
         self.constants[name] = Constant(node, token.line, once)
 
-    @staticmethod
-    def check_new(token: Token) -> None:
+    def check_new(self, token: Token) -> None:
         """Refuse names that mean something already."""
         lower = token.text.lower()
         if token.kind != "name" or lower == ".":
             raise Problem(f"`{token.text}` cannot be a name", token)
-        if lower in REGISTERS or lower in RESERVED:
+        if not self.att and (lower in REGISTERS or lower in RESERVED):
             what = "a register" if lower in REGISTERS else "a word of the assembler"
             raise Problem(f"`{token.text}` is {what} and cannot be a name", token)
 
@@ -203,6 +204,8 @@ class SymbolTable:
         text = token.text
         if text.lower() in REGISTERS_64:
             return "this is a 64-bit register; the machine is a 32-bit one"
+        if text.lower() in REGISTERS:
+            return f"in AT&T syntax registers are written %{text}"
         if text.startswith("."):
             for full, label in self.labels.items():
                 if full.endswith(text) and "#" not in full:

@@ -43,7 +43,6 @@ MISTAKES = [
     ("movl 5, eax", 1, 1, "unknown instruction `movl`", "AT&T"),
     ("mov %eax, %ebx", 1, 5, "AT&T operand", "percent"),
     ("jmp *eax", 1, 5, "AT&T", "jmp [eax]"),
-    (".att_syntax", 1, 1, "AT&T syntax is not supported yet", None),
     ("bits 64", 1, 6, "code of 64 bits is not assembled", None),
     ("bits 16\nmov ax, [bx+cx]", 2, 9, "made of bx or bp and si or di", "32 bits"),
     ("bits 16\nmov ax, [0x12345]", 2, 9, "does not fit in 16 bits", "[dword label]"),
