@@ -284,7 +284,7 @@ class Rewrite(Observing):
             self.cache.add(unit)
         if frame not in self.shadow.traced:
             self.shadow.trace(frame)
-            trace(self.host.ram, frame, self._stored)
+            trace(self.host.ram, frame, self.directory.check)
         self.directory.add(unit)
         work = self.ledger.work
         work["units translated"] += 1
@@ -314,9 +314,6 @@ class Rewrite(Observing):
             self.directory.forget_pages(gva >> 12)
 
     # -- stores to translated code ----------------------------------------------------------------------
-
-    def _stored(self, frame: int, offset: int, size: int) -> None:
-        self.directory.check(frame, offset, size)
 
     def page_fault(self, leave: Exit, fault: PageFault) -> Stop | None:
         """A store to a page with translated code is emulated; the rest is as ever."""

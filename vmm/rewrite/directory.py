@@ -8,7 +8,7 @@ write-protected in the shadow tables, and whoever writes there on the guest's be
 
 from __future__ import annotations
 
-from isa.consts import PAGE_MASK, PAGE_SIZE
+from isa.consts import PAGE_MASK
 from vmm.events import Ledger
 from vmm.rewrite import sequences
 from vmm.rewrite.cache import TranslationCache
@@ -43,6 +43,7 @@ class Directory:
         for eip in unit.positions:
             self.inside[eip, unit.user] = unit
         self.by_frame.setdefault(unit.frame, set()).add(unit)
+        self._mark(unit)
 
     # -- chaining --------------------------------------------------------------------------------------
 
@@ -109,14 +110,21 @@ class Directory:
         for unit in [unit for unit in set(self.inside.values()) if eip in unit.positions]:
             self.discard(unit)
 
-    def check(self, frame: int, offset: int, size: int) -> None:
-        """Bytes of a frame were stored: forget the units among them that are no longer true."""
+    def check(self, frame: int) -> None:
+        """Code in a frame may have been stored to: forget the units that are no longer true."""
         ram = self.cache.host.ram
         for unit in list(self.by_frame.get(frame, ())):
-            if offset < unit.offset + len(unit.source) and unit.offset < offset + size:
-                at = unit.frame + unit.offset
-                if ram.read(at, min(len(unit.source), PAGE_SIZE - unit.offset)) != unit.source:
-                    self.discard(unit)
+            if ram.read(frame + unit.offset, len(unit.source)) == unit.source:
+                self._mark(unit)
+            else:
+                self.discard(unit)
+
+    def _mark(self, unit: Unit) -> None:
+        """Let stores to the bytes of a unit be noticed."""
+        page = self.cache.host.ram.code_page(unit.frame)
+        for one in unit.instructions:
+            if one.insn is not None:
+                page.add(one.eip & 0xFFF, one.insn)
 
     def empty(self) -> None:
         """Forget everything; the cache is empty too."""
