@@ -112,6 +112,10 @@ class Machine:
         self.devices.pic.on_change = self.mode.interrupt_line_changed
         self.mode.start(image)
 
+    def another(self) -> Machine:
+        """A machine like this one, before its first instruction."""
+        return Machine(self.image, self.mode.name, memory=self.memory)
+
     # -- time ---------------------------------------------------------------------------------------
 
     @property

@@ -30,11 +30,6 @@ def run(machine: Machine, commands: list[str] | None, out: TextIO) -> int:
     return shell.interact() if commands is None else shell.script(commands)
 
 
-def another(machine: Machine) -> Machine:
-    """A fresh machine like this one."""
-    return Machine(machine.image, machine.mode.name, memory=machine.memory)
-
-
 class Shell:
     """One session."""
 
@@ -42,9 +37,7 @@ class Shell:
         self.out = out
         self.paint = paint_for(out)
         self.line = bytearray()  # the guest's line so far
-        self.debugger = Debugger(
-            lambda: another(machine), on_console=self._console, on_progress=self._progress
-        )
+        self.debugger = Debugger(machine.another, on_console=self._console, on_progress=self._progress)
         self.commands = Commands(self.debugger, self.write, self.paint)
         self.last = ""  # what an empty line repeats
 
