@@ -4,7 +4,8 @@
 pages: a store into bytes that were decoded throws those away, so self-modifying code works whoever
 stores. A `PhysicalMemory` maps page-frame numbers into that block: the identity for a real machine, a
 table of frames for a virtual one. What is not RAM reads as ones and ignores writes; devices with memory
-override `read` and `write`. Next: `mmu`, `engine/reference`.
+override `read` and `write`. What a page is may depend on whether it is read or written (a ROM, RAM that
+shadows one) and may change: then `remapped` tells those who remember. Next: `mmu`, `engine/reference`.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class PhysicalMemory:
 
     def __init__(self, ram: Ram) -> None:
         self.ram = ram
+        self.on_remap: list[Callable[[], None]] = []  # engines drop their translations
 
     @property
     def size(self) -> int:
@@ -103,6 +105,15 @@ class PhysicalMemory:
         """Byte offset in the RAM block of physical page `number`, or -1 if no RAM is there."""
         at = number * PAGE_SIZE
         return at if at < self.ram.size else -1
+
+    def store_frame(self, number: int) -> int:
+        """Where a store to physical page `number` goes, or -1 if it goes to no RAM."""
+        return self.frame(number)
+
+    def remapped(self) -> None:
+        """What is RAM has changed: translations made so far are wrong."""
+        for forget in self.on_remap:
+            forget()
 
     def read(self, address: int, size: int) -> int:
         """Read where no RAM is."""

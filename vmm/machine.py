@@ -19,6 +19,7 @@ from vmm.clock import Clock
 from vmm.devices.pc import PcDevices
 from vmm.events import Diverged, Ledger
 from vmm.image import Image
+from vmm.memory import AddressMap
 
 if TYPE_CHECKING:
     from vmm.modes.base import Mode
@@ -91,19 +92,40 @@ class TimedPorts:
         self.machine.look_at_devices()
 
 
+class TimedSpace:
+    """The devices in the memory space, with the clock brought up to date before each access."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def read(self, address: int, size: int) -> int:
+        self.machine.bring_clock()
+        value = self.machine.devices.mmio.read(address, size)
+        self.machine.look_at_devices()
+        return value
+
+    def write(self, address: int, value: int, size: int) -> None:
+        self.machine.bring_clock()
+        self.machine.devices.mmio.write(address, value, size)
+        self.machine.look_at_devices()
+
+
 class Machine:
-    """A simulated PC that runs `image` under the mode named `mode`, or bare.
+    """A simulated PC that runs `image` under the mode named `mode`, or bare. `rom` is its firmware, if any.
 
     Raises KeyError for an unknown mode and ValueError if the image does not fit into `memory` bytes.
     """
 
-    def __init__(self, image: Image, mode: str | None = None, *, memory: int = DEFAULT_MEMORY) -> None:
+    def __init__(
+        self, image: Image, mode: str | None = None, *, memory: int = DEFAULT_MEMORY, rom: bytes = b""
+    ) -> None:
         from vmm.modes import BARE, MODES
 
         self.image = image
         self.memory = memory
         self.ledger = Ledger()
         self.clock = Clock()
+        self.layout = AddressMap(memory, space=TimedSpace(self), rom=rom)
         self.devices = PcDevices(self.clock, on_exit=self._verdict)
         self.ports = TimedPorts(self)
         self.idle = 0

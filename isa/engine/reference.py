@@ -75,6 +75,7 @@ class Reference(IntWords):
         self.read_end = [0] * 8
         self.write_end = [0] * 8
         self.ram.on_new_code.append(self.drop_writable)
+        self.memory.on_remap.append(self.flush_tlb)
         self.sync()
 
     # -- state --------------------------------------------------------------------------------------
@@ -247,7 +248,7 @@ class Reference(IntWords):
         return int.from_bytes(self.data[at : at + (w >> 3)], "little")
 
     def store_physical(self, address: int, value: int, w: int) -> None:
-        page = self.memory.frame(address >> 12)
+        page = self.memory.store_frame(address >> 12)
         if page < 0:
             self.memory.write(address, value, w >> 3)
         else:
@@ -265,7 +266,9 @@ class Reference(IntWords):
         page = self.memory.frame(physical >> 12)
         if page >= 0:
             self.read_tlbs[user][linear >> 12] = page
-            if write and page not in self.ram.code:
+        if write:
+            page = self.memory.store_frame(physical >> 12)
+            if page >= 0 and page not in self.ram.code:
                 self.write_tlbs[user][linear >> 12] = page
         return page, physical
 

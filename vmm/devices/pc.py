@@ -18,6 +18,7 @@ from typing import Any
 from vmm.clock import Clock
 from vmm.devices.bus import PortBus
 from vmm.devices.debug import DebugConsole, DebugExit
+from vmm.devices.mmio import MmioBus
 from vmm.devices.pic import MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA, PicPair
 from vmm.devices.pit import CONTROL, COUNTER_0, Pit
 from vmm.devices.uart import Uart
@@ -50,6 +51,7 @@ class PcDevices:
         self.debug_console = DebugConsole(self._console_byte)
         self.debug_exit = DebugExit(self._exit)
         self.bus = PortBus()
+        self.mmio = MmioBus()
         for device in (self.pic, self.pit, self.uart, self.debug_console, self.debug_exit):
             self.bus.attach(device)
 

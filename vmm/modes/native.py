@@ -13,11 +13,12 @@ from isa.exits import Reason
 from isa.faults import Fault
 from isa.insn import Insn
 from isa.language import Builder
-from isa.memory import PhysicalMemory, Ram
+from isa.memory import Ram
 from isa.state import EIP
 from isa.table import ROWS, Definition, Row, Sensitive
 from vmm.image import Image
 from vmm.machine import BREAKPOINT, HALT, Stop
+from vmm.memory import PcMemory
 from vmm.modes.base import Mode
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Native(Mode):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
-        memory = PhysicalMemory(Ram(machine.memory))
+        memory = PcMemory(Ram(machine.memory + len(machine.layout.rom)), machine.layout)
         self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.pic)
         self.cpu.handlers = [self._counted(row) if row.name in COUNTED else row.define for row in ROWS]
         self.cpu.set_policy(self.cpu.policy)

@@ -71,11 +71,13 @@ class ShadowTables:
         hpa = self.vm.memory.frame(gpa >> 12)
         if hpa < 0 or gva >= MONITOR_BASE:
             return None
+        if write and self.vm.memory.store_frame(gpa >> 12) != hpa:
+            return None
         writable = bool(translation & c.PTE_W and translation & c.PTE_D)
         user = bool(translation & c.PTE_U)
         if write and not writable:  # allowed all the same: the supervisor, with CR0.WP clear
             writable, user = True, False
-        writable = writable and hpa not in self.traced
+        writable = writable and hpa not in self.traced and self.vm.memory.store_frame(gpa >> 12) == hpa
         entry = hpa | c.PTE_P | c.PTE_A | c.PTE_D * writable | c.PTE_W * writable | c.PTE_U * user
         self._set(gva, entry)
         return gpa, hpa, writable

@@ -21,6 +21,7 @@ from isa.consts import PAGE_SIZE
 from isa.cpu import Cpu
 from isa.exits import TrapPolicy
 from isa.memory import PhysicalMemory, Ram
+from vmm.memory import PcMemory
 
 if TYPE_CHECKING:
     from vmm.machine import Machine
@@ -31,21 +32,6 @@ MONITOR_FRAMES = 1024  # what the monitor keeps for its tables and caches: 4 MB
 
 class OutOfFrames(Exception):
     """The monitor's pool is used up; whoever asked throws something away and asks again."""
-
-
-class GuestMemory(PhysicalMemory):
-    """Guest-physical memory: a table from guest frame number to host frame."""
-
-    def __init__(self, ram: Ram, frames: list[int]) -> None:
-        super().__init__(ram)
-        self.frames = frames  # byte offsets of host frames
-
-    @property
-    def size(self) -> int:
-        return len(self.frames) * PAGE_SIZE
-
-    def frame(self, number: int) -> int:
-        return self.frames[number] if number < len(self.frames) else -1
 
 
 class Host:
@@ -83,7 +69,8 @@ class VirtualMachine:
         self.host = host
         self.machine = machine
         self.ledger = machine.ledger
-        self.memory = GuestMemory(host.ram, host.scattered_frames())
+        rom = [host.allocate() for _ in range(0, len(machine.layout.rom), PAGE_SIZE)]
+        self.memory = PcMemory(host.ram, machine.layout, host.scattered_frames() + rom)
         self.cpu = Cpu(self.memory, machine.ports, machine.devices.pic)
 
     @property
