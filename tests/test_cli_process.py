@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,28 +16,30 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-c", "import cli; cli.main()"]
 FEW = 5
-SLACK = 2.0  # other tests run at the same time
+SLACK = 1.5  # shared caches and a busy computer make a processor slower
 
 
 def vmsim(*arguments: str, **more: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, timeout=60, **more)  # type: ignore[call-overload, no-any-return]
 
 
-def fastest(*arguments: str) -> float:
+def processor_seconds(*arguments: str) -> float:
+    """What the quickest of some runs takes of a processor: other tests run at the same time."""
     times = []
     for _ in range(FEW):
-        before = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         vmsim(*arguments)
-        times.append(time.perf_counter() - before)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(times)
 
 
 def test_help_comes_at_once() -> None:
-    assert fastest("--help") < 0.150 * SLACK
+    assert processor_seconds("--help") < 0.150 * SLACK
 
 
 def test_the_smallest_guest_has_run_before_one_looks_up() -> None:
-    assert fastest("run", "guests/hello.asm") < 0.400 * SLACK
+    assert processor_seconds("run", "guests/hello.asm") < 0.400 * SLACK
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -55,7 +55,7 @@ def _sources(comparison: Comparison) -> str:
     used = {name for run in comparison.runs for item in run.cycles.items for name in item.constants}
     tags = [profile.constants[name].status for name in sorted(used)]
     known = ", ".join(f"{tags.count(status)} {status}" for status in STATUSES if status in tags)
-    return f"The cycles are modelled on a {profile.title}; of {len(tags)} constants used here, {known}."
+    return f"The cycles are modelled on: {profile.title}; of {len(tags)} constants used here, {known}."
 
 
 def differences(comparison: Comparison) -> Iterator[str]:
