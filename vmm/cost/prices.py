@@ -228,6 +228,7 @@ def _hypercall_activity(name: str) -> str:
 
 
 def _is_instruction(name: str) -> bool:
+    import isa.ops  # noqa: F401  (fills the table)
     from isa.table import BY_NAME
 
     return name in BY_NAME

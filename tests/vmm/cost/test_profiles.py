@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import isa.ops  # noqa: F401  (fills the table)
 from isa.table import BY_NAME
 from vmm.cost import DEFAULT_PROFILE, STATUSES, ProfileError, load_profile, profile_names
 from vmm.cost.prices import EXECUTED, TRAPS, WORK, _work, price
