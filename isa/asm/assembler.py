@@ -338,7 +338,7 @@ class Assembler:
                 return
             if token.kind == "num" and not token.text.isdigit():
                 raise Problem(f"`{token.text}` cannot be a label", token)
-            if token.text.lower() in _SEGMENTS:
+            if token.text.lower() in _SEGMENTS and not self.symbols.att:
                 return
             cursor.pos += 2
             self.symbols.define_label(token)

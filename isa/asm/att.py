@@ -17,6 +17,7 @@ from isa.asm.expression import ExpressionParser, Node, Num, Register, Scope, bin
 from isa.asm.lexer import Cursor, Token
 from isa.asm.names import ALIASES, PREFIXES, REGISTERS
 from isa.asm.operands import Parsed, span
+from isa.asm.widths import SIZED_NAMES
 
 _INDIRECT = frozenset({"jmp", "call", "ljmp", "lcall"})
 _OTHER_NAMES = {f"db{i}": f"dr{i}" for i in range(8)}
@@ -41,7 +42,8 @@ def statements(tokens: list[Token]) -> list[list[Token]]:
 def parse(name: Token, cursor: Cursor, scope: Scope, known: frozenset[str]) -> tuple[str, list[Parsed]]:
     """Mnemonic and operands, in Intel's order, of the instruction whose name was just read."""
     mnemonic, size = attnames.plain(name, known)
-    canonical = ALIASES.get(mnemonic, mnemonic)
+    stem = SIZED_NAMES.get(mnemonic, (mnemonic, 0))[0]
+    canonical = ALIASES.get(stem, stem)
     operands: list[Parsed] = []
     stars = 0
     while operands or not cursor.ended:

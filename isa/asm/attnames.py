@@ -44,8 +44,10 @@ _SWAPPED_AND_POPPED = {f"{one}p": f"{other}p" for one, other in _SWAPPED.items()
 _SHIFTS = words("rol ror rcl rcr shl shr sal sar")
 _DOUBLE_SHIFTS = words("shld shrd")
 _IN_ORDER = words("enter bound invlpga ljmp lcall ljmpw ljmpl lcallw lcalll")
-_STACK = words("push pop")
 _SIZELESS = words("lea lgdt lidt sgdt sidt lds les lfs lgs lss invlpg bound fldenv fnstenv fnsave frstor")
+_NO_BYTES = words("call jmp lea bt bts btr btc bsf bsr bswap shld shrd lar lsl str sldt smsw lmsw ltr lldt")
+# Conversions whose suffix is about the register, not the memory.
+_SOURCES = {"cvttsd2si": 64, "cvtsd2si": 64, "cvttss2si": 32, "cvtss2si": 32}
 _OWN_SIZES = _SHIFTS | _DOUBLE_SHIFTS | words("movzx movsx in out lar lsl")
 
 
@@ -98,6 +100,8 @@ def sized(mnemonic: str, size: int, operands: list[Parsed], name: Token) -> tupl
         return mnemonic, operands
     if not size:
         return mnemonic, operands
+    if size == 8 and (mnemonic in _NO_BYTES or f"{mnemonic}w" in SIZED_NAMES):
+        raise Problem(f"`{mnemonic}` has no form of 8 bits, as `{name.text}` would be", name)
     if mnemonic not in _OWN_SIZES:
         selectors = any(o.kind == "reg" and REGISTERS[_register(o)].kind == "segment" for o in operands)
         for operand in operands:
@@ -105,14 +109,15 @@ def sized(mnemonic: str, size: int, operands: list[Parsed], name: Token) -> tupl
                 _agree(operand, size, name)
     elif operands and _is_general(operands[0]) and mnemonic != "out":
         _agree(operands[0], size, name)
-    if mnemonic in _STACK or f"{mnemonic}{_LETTER[size]}" in SIZED_NAMES:
-        return f"{mnemonic}{_LETTER[size]}", operands
+    with_size = f"{mnemonic}{_LETTER.get(size, '')}"
+    if with_size in SIZED_NAMES:
+        return with_size, operands
     selector = mnemonic == "mov" and any(
         o.kind == "reg" and REGISTERS[_register(o)].kind == "segment" for o in operands
     )
     for operand in operands:
         if operand.kind == "mem" and mnemonic not in _SIZELESS:
-            operand.size = 16 if selector else size
+            operand.size = 16 if selector else _SOURCES.get(mnemonic, size)
     if mnemonic in ("call", "jmp") and operands and operands[0].kind == "imm":
         operands[0].size = size
     return mnemonic, operands

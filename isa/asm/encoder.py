@@ -94,8 +94,8 @@ def _as_written(problem: Problem, insn: Instruction) -> Problem:
     base = SIZED_NAMES.get(insn.mnemonic, (insn.mnemonic, 0))[0]
     for name in {insn.mnemonic, base, ALIASES.get(base, base)} - {written}:
         problem.message = problem.message.replace(f"`{name}`", f"`{written}`")
-    if insn.mnemonic != written and problem.hint and not problem.hint.startswith("the nearest"):
-        # A hint shows Intel operands.
+    if insn.att and problem.hint:
+        # Hints show Intel operands.
         problem.hint = "a suffix says the size: b, w or l, as in movl" if "dword" in problem.hint else None
     return problem.placed(insn.token)
 

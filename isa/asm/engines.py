@@ -83,7 +83,7 @@ def capstone(bits: int = 32) -> Any:
 def mnemonics() -> frozenset[str]:
     """Every mnemonic that the decoder has a name for."""
     engine = capstone()
-    names: set[str] = set()
+    names = {"faddp"}  # it passes for a kind of fadd there
     for number in range(1, 4096):
         name = engine.insn_name(number)
         if name is None:

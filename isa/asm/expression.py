@@ -277,7 +277,7 @@ class ExpressionParser:
             if token.kind != "op":
                 return left
             binds = PRECEDENCE.get(token.text, 0)
-            if binds < level:
+            if binds < level or (token.text == "%" and self.scope.att and _is_register(cursor)):
                 return left
             cursor.next()
             self.count(token)
@@ -376,6 +376,12 @@ class ExpressionParser:
                 hint=f"write Intel operands: {cursor.here.text} without the percent sign, destination first",
             )
         raise Problem(f"expected a value but found `{token.text}`", token)
+
+
+def _is_register(cursor: Cursor) -> bool:
+    """Whether `%eax` stands here, where a comma is missing, rather than a remainder."""
+    name = cursor.peek()
+    return name.text.lower() in REGISTERS and name.column == cursor.here.column + 1
 
 
 def binary(token: Token, op: str, x: Node, y: Node) -> Node:

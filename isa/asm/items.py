@@ -53,7 +53,7 @@ class Bytes(Item):
 class Instruction(Item):
     """An instruction as parsed; `encoder.py` makes it a `Bytes` or a `Branch`."""
 
-    __slots__ = ("mnemonic", "mode", "operands", "prefixes", "token")
+    __slots__ = ("att", "mnemonic", "mode", "operands", "prefixes", "token")
 
     def __init__(
         self,
@@ -69,6 +69,8 @@ class Instruction(Item):
         self.token = token
         self.mnemonic = mnemonic or token.text.lower()
         """As Intel has it; `token` is what was written."""
+        self.att = bool(mnemonic)
+        """Whether it was written in AT&T syntax."""
         self.operands = operands
         self.prefixes = prefixes
 

@@ -266,6 +266,9 @@ fstp st(1)
 fadd st, st(2)
 fmulp st(3), st
 fxch st(2)
+faddp st(2), st
+fcomip st, st(1)
+fucomip st, st(2)
 fldcw word ptr [eax]
 fnstcw word ptr [eax]
 fstcw word ptr [eax]
