@@ -16,6 +16,7 @@ from isa.exits import Exit, Reason
 from isa.faults import Fault, InvalidOpcode, PageFault
 from isa.insn import Insn
 from isa.state import BASE, CPL, EIP, SHADOW
+from isa.table import ROWS
 from vmm.events import Emulated, Trap
 from vmm.image import Image
 from vmm.monitor.vm import Host
@@ -23,7 +24,7 @@ from vmm.xen import abi
 from vmm.xen.builder import build
 from vmm.xen.console import Console
 from vmm.xen.descriptors import Descriptors
-from vmm.xen.emulate import WHITELIST, Emulator, emulated_name
+from vmm.xen.emulate import WHITELIST, Emulator
 from vmm.xen.events import EventChannels
 from vmm.xen.guestmem import GuestPointers
 from vmm.xen.hypercalls import Hypercalls
@@ -39,7 +40,7 @@ from vmm.xen.version import Version
 if TYPE_CHECKING:
     from vmm.machine import Machine
 
-ENTERED_AGAIN = 2  # SHADOW right after MOV SS: the next instruction belongs to it
+AFTER_MOV_SS = 2  # SHADOW then: the next instruction belongs to it
 
 
 class Domain:
@@ -104,7 +105,7 @@ class Domain:
 
     def _fault(self, fault: Fault, insn: Insn | None) -> None:
         if fault.vector == c.VEC_GP and not fault.error and insn is not None and insn.row in WHITELIST:
-            self.trapped(emulated_name(insn), insn, f"{fault} in ring {self.cpu.s[CPL]}")
+            self.trapped(ROWS[insn.row].name, insn, f"{fault} in ring {self.cpu.s[CPL]}")
             self._emulate(insn)
             return
         self.trapped(fault.name, insn, "every fault comes to the hypervisor first")
@@ -150,7 +151,7 @@ class Domain:
     @property
     def must_wait(self) -> bool:
         """An event is due, but the guest has just loaded SS and one more instruction belongs to that."""
-        return self.cpu.s[SHADOW] >= ENTERED_AGAIN and self.events.deliverable
+        return self.cpu.s[SHADOW] >= AFTER_MOV_SS and self.events.deliverable
 
     def resume(self) -> None:
         """The guest runs next: what has to happen before. Raises DomainCrash."""

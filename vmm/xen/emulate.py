@@ -21,7 +21,7 @@ from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
 from isa.insn import Insn, Kind
 from isa.memory import PhysicalMemory, Ram
 from isa.state import CPL, CR0, CR2, CR3, CR4, DR, EFLAGS, EIP
-from isa.table import BY_NAME, ROWS
+from isa.table import BY_NAME
 from vmm.monitor import cpu as interpreter
 from vmm.xen import abi
 from vmm.xen.errors import HypercallError
@@ -208,11 +208,6 @@ class Emulator:
         cr0 = self.real.s[CR0]
         self.real.s[CR0] = cr0 | c.CR0_TS if set_it else cr0 & ~c.CR0_TS & c.M32
         return 0
-
-
-def emulated_name(insn: Insn) -> str:
-    """The name under which its trap is counted."""
-    return ROWS[insn.row].name
 
 
 def _debug_register(register: int) -> int:

@@ -7,6 +7,7 @@ repeated by the guest with what is left (`Preempted`), as in Xen. Only the domai
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from isa import consts as c
@@ -78,34 +79,38 @@ class Mmu:
         return count, 0
 
     def _batch(
-        self, requests: int, count: int, done_at: int, domid: int, size: int, one: int
-    ) -> tuple[int, int]:
-        """Do up to `BATCH` elements; returns (errno, done in all). Raises Preempted."""
+        self,
+        perform: Callable[[tuple[int, ...]], None],
+        size: int,
+        requests: int,
+        count: int,
+        done_at: int,
+        domid: int,
+    ) -> int:
+        """Do up to `BATCH` requests of `size` bytes each; the first error ends it. Raises Preempted."""
         if domid != abi.DOMID_SELF:
             raise HypercallError(abi.EPERM)
         left, before = self._resume(count, done_at)
-        memory, work = self.domain.memory, self.domain.ledger.work
+        memory = self.domain.memory
         errno = done = 0
-        perform = self._update if one == 0 else self._extended
         try:
             while done < min(left, BATCH):
                 perform(memory.words(requests + done * size, size // 4))
                 done += 1
         except HypercallError as error:
             errno = error.errno
-        if left > 1 and one == 0:
-            work["batched updates"] += done
+        if left > 1 and size == abi.MMU_UPDATE_SIZE:
+            self.domain.ledger.work["batched updates"] += done
         if done_at:
             memory.write_word(done_at, (before + done) & c.M32)
         if not errno and done < left:
             rest = (left - done) | abi.MMU_UPDATE_PREEMPTED
             raise Preempted((requests + done * size) & c.M32, rest, done_at, domid)
-        return errno, before + done
+        return -errno
 
     def mmu_update(self, requests: int, count: int, done_at: int, domid: int) -> int:
         """A batch of (machine address of an entry | command, new value)."""
-        errno, _done = self._batch(requests, count, done_at, domid, abi.MMU_UPDATE_SIZE, 0)
-        return -errno
+        return self._batch(self._update, abi.MMU_UPDATE_SIZE, requests, count, done_at, domid)
 
     def _update(self, request: tuple[int, ...]) -> None:
         pointer, pointer_high, value, value_high = request
@@ -141,8 +146,7 @@ class Mmu:
 
     def mmuext_op(self, operations: int, count: int, done_at: int, domid: int) -> int:
         """A batch of (command, frame or linear address, further argument)."""
-        errno, _done = self._batch(operations, count, done_at, domid, abi.MMUEXT_OP_SIZE, 1)
-        return -errno
+        return self._batch(self._extended, abi.MMUEXT_OP_SIZE, operations, count, done_at, domid)
 
     def _extended(self, operation: tuple[int, ...]) -> None:
         command, first, second = operation

@@ -28,7 +28,7 @@ from isa.faults import DoubleFault, Fault, GeneralProtection, PageFault
 from isa.ops.farflow import iret
 from isa.ops.stack import push
 from isa.segment import attr_of, descriptor_address, dpl_of, is_code, is_conforming, load_data
-from isa.state import BASE, CPL, CR0, CR2, EFLAGS, EIP, SEL, SHADOW
+from isa.state import CPL, CR0, CR2, EFLAGS, EIP, SEL, SHADOW
 from vmm.events import Injected, Reflected, SoftwareInterrupt
 from vmm.xen import abi
 from vmm.xen.descriptors import STACK_TOP
@@ -119,7 +119,8 @@ class Traps:
 
     def bounce(self, fault: Fault) -> None:
         """Give the guest an exception. Raises DomainCrash."""
-        eip, domain = domain_eip(self.domain), self.domain
+        domain = self.domain
+        eip = domain.guest_eip
         if isinstance(fault, PageFault):
             self.cpu.s[CR2] = fault.address
             domain.shared.write32(abi.ARCH_CR2, fault.address)
@@ -141,7 +142,7 @@ class Traps:
             self.bounce(GeneralProtection(vector * 8 | c.ERR_IDT))
             return
         if domain.ledger.listening:
-            eip = domain_eip(domain)
+            eip = domain.guest_eip
             domain.ledger.emit(SoftwareInterrupt(self.cpu.count, eip, vector, handler.eip))
         self.cpu.s[EIP] = (self.cpu.s[EIP] + length) & c.M32
         self.cpu.count += 1
@@ -149,7 +150,8 @@ class Traps:
 
     def upcall(self) -> None:
         """Enter the event callback, upcalls masked."""
-        domain, eip = self.domain, domain_eip(self.domain)
+        domain = self.domain
+        eip = domain.guest_eip
         self._enter(self.event, "event", None, 0)
         domain.ledger.work["events delivered"] += 1
         if domain.ledger.listening:
@@ -220,9 +222,8 @@ class Traps:
         try:
             self._enter_failsafe()
         except Fault as second:
-            raise DomainCrash(
-                f"{why} on the way back to {wanted.cs:#06x}:{wanted.eip:#010x}, then {second}"
-            ) from None
+            place = f"{wanted.cs:#06x}:{wanted.eip:#010x}"
+            raise DomainCrash(f"{why} on the way back to {place}, then {second}") from None
 
     # -- out of the hypervisor ----------------------------------------------------------------------
 
@@ -294,9 +295,3 @@ def _kernel_selector(selector: int) -> int:
     """A code selector with RPL 0 means the guest's kernel ring."""
     selector &= c.M16
     return selector if selector & c.SEL_RPL else selector | abi.GUEST_KERNEL_RPL
-
-
-def domain_eip(domain: Domain) -> int:
-    """Linear address of the guest's next instruction."""
-    s = domain.cpu.s
-    return (s[EIP] + s[BASE + c.CS]) & c.M32
