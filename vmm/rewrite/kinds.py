@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import isa.ops  # noqa: F401  (fills the table)
 from isa import consts as c
 from isa import ids
 from isa.insn import Insn, Kind
@@ -30,6 +31,8 @@ JMP, CALL, RET, JCC = (BY_NAME[name].index for name in ("jmp", "call", "ret", "j
 CLI, STI, PUSHF, POPF = (BY_NAME[name].index for name in ("cli", "sti", "pushf", "popf"))
 PUSH_SEG, MOV_SEG, MOV_CR = (BY_NAME[name].index for name in ("push sreg", "mov sreg", "mov cr"))
 UNMODELLED = BY_ID[ids.UNMODELLED].index
+# x87: obeys the virtual CR0, and notes where it stands (FIP), which must not be the cache.
+FPU = frozenset(row.index for row in ROWS if row.feature == "FPU")
 HIDDEN_SEGMENTS = frozenset({c.CS, c.SS, c.GS})  # what the real register holds is the monitor's
 
 # After these the guest goes on elsewhere: a unit ends.
@@ -42,7 +45,7 @@ ENDS_UNIT = frozenset(
 
 def treatment(i: Insn, user: bool) -> Treatment:
     """What becomes of `i`, translated for ring 3 if `user`, else for ring 1."""
-    if i.row == UNMODELLED:
+    if i.row == UNMODELLED or i.row in FPU:
         return Treatment.CALL_OUT
     if i.row in DIRECT or i.row == RET:
         return _transfer(i)

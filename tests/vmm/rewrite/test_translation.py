@@ -23,8 +23,9 @@ KERNEL = {
     Treatment.CHAINED: "jmp 0x100040 | call 0x200000 | jne 0x100010 | loop 0x100002 | jecxz 0x100005",
     Treatment.IN_CACHE: "cli | sti | pushfd | popfd | ret | ret 8 | jmp eax | call [ebx+4] | jmp [eax*4+0x1000]",
     Treatment.CALL_OUT: "hlt | lgdt [eax] | mov cr3, eax | mov ds, ax | pop es | iretd | int 0x80 | int3"
-    " | in al, dx | sgdt [eax] | smsw ax | lar eax, ecx | cpuid | rdtsc | clts | invlpg [eax] | pushfw | popfw | jmp far 8:0"
-    " | mov eax, gs:[ebx] | mov eax, cs:[ebx] | jmp gs:[eax] | mov word ptr [eax], cs | push word ptr gs:[4]",
+    " | in al, dx | sgdt [eax] | smsw ax | lar eax, ecx | cpuid | rdtsc | clts | invlpg [eax] | pushfw | popfw"
+    " | jmp far 8:0 | mov eax, gs:[ebx] | mov eax, cs:[ebx] | jmp gs:[eax]"
+    " | mov word ptr [eax], cs | push word ptr gs:[4]",
 }  # fmt: skip
 CASES = [(text.strip(), wanted) for wanted, texts in KERNEL.items() for text in texts.split("|")]
 
