@@ -95,7 +95,7 @@ def sized(mnemonic: str, size: int, operands: list[Parsed], name: Token) -> tupl
     if mnemonic in ("movzx", "movsx") and len(operands) == 2:
         if operands[1].kind == "mem":
             operands[1].size = size
-        elif size:
+        elif size and _is_general(operands[1]):
             _agree(operands[1], size, name)
         return mnemonic, operands
     if not size:

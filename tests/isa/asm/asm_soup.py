@@ -98,9 +98,31 @@ ADDRESSES = [
     "[bp-3]",
     "[esp+0x1000]",
     "[0xfffffff0]",
+    "[bx]",
+    "es:[di]",
+    "[si]",
+    "[word label]",
+    "[dword 5]",
 ]
 SIZES = ["", "", "byte ", "word ", "dword ptr ", "fword ptr ", "qword ptr ", "tbyte ptr ", "xmmword ptr "]
 NUMBERS = ["0", "1", "5", "-4", "127", "128", "0x1000", "0xffff", "0xffffffff", "-129", "label", "8:label"]
+
+
+ATT_OPERANDS = """
+%eax %bx %cl %cr0 %ds %st(1) %xmm1 $5 $-1 $300 $label $0x12345678 (%eax) 4(%ebx,%ecx,2) -1(%bp,%di) label
+label(,%eax,4) %fs:0
+%es:(%edi) (%esi) *%eax *(%ebx) *label (%dx) %dx 5 0x60 (%al) 3(%esp,%esp,3) $ % ( ) , 4( %zz 1f
+""".split()
+HEADS = ["", "", "bits 16\n", ".code16gcc\n", ".att_syntax\n", ".att_syntax\n.code16\n"]
+
+
+def att(rng: random.Random) -> str:
+    """A line of AT&T words."""
+    head = rng.choice(MNEMONICS) + rng.choice(["", "", "b", "w", "l"])
+    if rng.random() < 0.2:
+        head = f"{rng.choice(list(PREFIXES))}{rng.choice(['', ';'])} {head}"
+    rest = rng.choice(["", "", "; nop"])
+    return f"{head} {', '.join(rng.choice(ATT_OPERANDS) for _ in range(rng.choice((0, 1, 2, 2, 3))))}{rest}"
 
 
 def soup(rng: random.Random) -> str:
@@ -131,7 +153,9 @@ def main() -> None:
     rng = random.Random(int(sys.argv[1]))
     count = int(sys.argv[2])
     for _ in range(count):
-        text = "label:\n" + "\n".join(soup(rng) for _ in range(rng.randrange(1, 6)))
+        head = rng.choice(HEADS)
+        line = att if "att" in head else soup
+        text = head + "label:\n" + "\n".join(line(rng) for _ in range(rng.randrange(1, 6)))
         started = time.process_time()
         try:
             assemble(text)

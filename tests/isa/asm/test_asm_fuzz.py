@@ -87,6 +87,7 @@ mov add push jmp call lock rep eax ebx al cr0 ds fs: [ebx+4] [esp*2] dword byte 
 1b 1f 101b 'A' "text" label label: .local .local: 1: , , , : ( ) [ ] + - * / % = ! ~ << >> . $ $$ .byte .long
 .space .org .align .if .else .elseif .endif .macro .endm .rept .endr .irp .equ .set .include .incbin .error
 .end times db dw dd equ resb \x \@ ; # // /* */ \ @ ? { } `
+bits 16 .code16 .att_syntax .intel_syntax %eax $5 4(%ebx)
 """
 PIECES = st.sampled_from([*WORDS.split(), "\n", "\n", "\n", " ", "\t"])
 
