@@ -227,16 +227,12 @@ def verw(b: Builder, i: Insn) -> None:
     b.change_flags(ZF, ZF if good else 0)
 
 
-@insn(
-    "arpl",
-    X.X86_INS_ARPL,
-    sdm="2A ARPL",
-    sensitive=Sensitive.SILENT,
-    touches="selectors whose RPL shows the real CPL",
-    rule="compares an RPL that may have come from CS, and so shows the real CPL",
-)
+@insn("arpl", X.X86_INS_ARPL, sdm="2A ARPL")
 def arpl(b: Builder, i: Insn) -> None:
-    """Raises the RPL of the destination to that of the source; ZF says whether it had to."""
+    """Raises the RPL of the destination to that of the source; ZF says whether it had to.
+
+    It looks at nothing but its operands, though these may show a real CPL that came from CS.
+    """
     protected_only(b)
     x, y = b.modify(i.dst), b.read(i.src)
     if (x & SEL_RPL) < (y & SEL_RPL):

@@ -66,7 +66,7 @@ MAY_CHANGE: dict[str, frozenset[int]] = {
     "push sreg": frozenset({c.ESP}),
     "pop sreg": DATA | {c.ESP, SHADOW},
     **dict.fromkeys(("lds", "les", "lfs", "lgs", "lss"), REGISTERS | DATA),
-    **dict.fromkeys(("lar", "lsl", "arpl", "sldt", "str", "smsw"), REGISTERS),
+    **dict.fromkeys(("lar", "lsl", "sldt", "str", "smsw"), REGISTERS),
     **dict.fromkeys(("verr", "verw", "sgdt", "sidt"), frozenset[int]()),
     "lgdt": frozenset({GDT_BASE, GDT_LIMIT}),
     "lidt": frozenset({IDT_BASE, IDT_LIMIT}),
