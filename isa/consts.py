@@ -34,6 +34,7 @@ CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_ET, CR0_NE = (1 << n for n in range(6))
 CR0_WP, CR0_AM, CR0_NW, CR0_CD, CR0_PG = (1 << n for n in (16, 18, 29, 30, 31))
 CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
 CR4_VME, CR4_PVI, CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE, CR4_PCE = (1 << n for n in range(9))
+CR4_OSFXSR = 1 << 9
 CR4_UMIP = 1 << 11
 
 DR6_BS = 1 << 14  # the debug exception was a single step (SDM 3B, 17.2.3)
@@ -75,6 +76,19 @@ SEL_INDEX = 0xFFF8
 
 # Error code of segment faults (SDM 6.13).
 ERR_EXT, ERR_IDT, ERR_TI = 1, 2, 4
+
+# x87: exceptions in status and control word at the same places; the rest of the status word, the fields of
+# the control word (SDM 1, 8.1.3 and 8.1.5).
+FSW_IE, FSW_DE, FSW_ZE, FSW_OE, FSW_UE, FSW_PE, FSW_SF, FSW_ES = (1 << n for n in range(8))
+FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_B = (1 << n for n in (8, 9, 10, 14, 15))
+FSW_TOP_SHIFT = 11
+FSW_TOP = 7 << FSW_TOP_SHIFT
+FSW_EXCEPTIONS = 0x3F
+FSW_CODES = FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3
+FCW_IM, FCW_DM, FCW_ZM, FCW_OM, FCW_UM, FCW_PM, FCW_ONE = (1 << n for n in range(7))
+FCW_PC_SHIFT, FCW_RC_SHIFT = 8, 10
+FCW_BITS = 0x1F3F  # those that can be written; FCW_ONE always reads as one
+FCW_INIT = 0x037F  # after FNINIT: everything masked, 64 bits, to the nearest
 
 # Exception vectors (SDM 6.3.1).
 VEC_DE, VEC_DB, VEC_NMI, VEC_BP, VEC_OF, VEC_BR, VEC_UD, VEC_NM, VEC_DF = range(9)

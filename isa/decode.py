@@ -23,6 +23,7 @@ from isa.faults import GeneralProtection, InvalidOpcode
 from isa.flags import CONDITION_NAMES
 from isa.insn import REP, REPNE, Insn, Kind, Operand
 from isa.table import BY_ID
+from isa.x87_forms import CONDITIONS, NAMES, memory_form, register_form, x87
 
 
 class TruncatedCode(Exception):
@@ -72,6 +73,7 @@ def _condition_ids() -> dict[int, tuple[int, str]]:
     for cc, suffix in enumerate(CONDITION_NAMES):
         for stem in ("j", "set", "cmov"):
             found[_id((stem + suffix).upper())] = (cc, stem + suffix)
+    found.update((x87("fcmov" + suffix), (cc, "fcmov" + suffix)) for suffix, cc in CONDITIONS.items())
     return found
 
 
@@ -111,6 +113,8 @@ _TABLES = _group("LGDT LIDT SGDT SIDT")
 _OPERAND_SIZED = _TABLES | _group("RET INT INVLPG ENTER") | {ids.RET_FAR, ids.PUSH_SEG, ids.POP_SEG}
 # Valid somewhere (AMD, SMM, TXT) or reserved to be undefined: #UD on this processor unless a row says else.
 _UNDEFINED = _group("UD0 UD1 UD2 FEMMS RSM GETSEC SYSCALL SYSRET VMCALL VMMCALL")
+_X87 = range(0xD8, 0xE0)
+_X87_IMAGES = _group("FXSAVE FXRSTOR")
 _HINTS = frozenset({0x0F0D, *range(0x0F18, 0x0F20)})  # NOP where capstone knows no instruction (SDM 2B NOP)
 
 _NAMES = {
@@ -133,6 +137,7 @@ _NAMES = {
     ids.MOV_DR: "mov",
     ids.PUSH_SEG: "push",
     ids.POP_SEG: "pop",
+    **{x87(name): name for name in NAMES},
 }
 
 _WITHOUT_REPEAT = bytes.maketrans(bytes([_REPNE, _REP]), bytes([0x3E, 0x3E]))
@@ -229,7 +234,9 @@ class _Decoding:
         """The record, or the fault that the processor raises."""
         w, cc, name = self.w, 0, ""
         operands: tuple[Operand, ...] = ()
-        if number in _STRINGS and self.opcode < 0x0F00:
+        if self.opcode in _X87:
+            number, operands = self._x87(number, words)
+        elif number in _STRINGS and self.opcode < 0x0F00:
             name, w = _STRINGS[number]
         elif number in _TRANSFERS:
             number, operands = self._transfer(number, words)
@@ -280,6 +287,16 @@ class _Decoding:
             return _SEGMENT_STACK[number]
         return _RENAMED.get(number, number)
 
+    def _x87(self, number: int, words: tuple[int, ...]) -> tuple[int, tuple[Operand, ...]]:
+        """An x87 instruction, from our own table of forms."""
+        if self.modrm >= 0xC0:
+            found = register_form(self.opcode, self.modrm)
+            if found is None:
+                raise InvalidOpcode()
+            return found
+        form = memory_form(self.opcode, self.modrm, self.w)
+        return (number, ()) if form is None else (form[0], (self._memory(words[:WORDS], form[1]),))
+
     def _transfer(self, number: int, words: tuple[int, ...]) -> tuple[int, tuple[Operand, ...]]:
         """Jumps and calls: displacements from the bytes themselves, far forms under their own ids."""
         raw, opcode, w = self.raw, self.opcode, self.w
@@ -323,6 +340,8 @@ class _Decoding:
         """The width of a memory operand."""
         if number in _FAR_LOADS:
             return self.w + 16
+        if number in _X87_IMAGES:
+            return 512 * 8
         return 48 if number in _TABLES else capstone_w
 
     def _memory(self, words: tuple[int, ...], w: int) -> Operand:
@@ -389,6 +408,8 @@ def _refused(window: bytes, bits: int) -> Insn:
             raise GeneralProtection(0) if full else TruncatedCode()
         decoding = _Decoding(window[: length + spared], bits)
         return decoding.insn(number, _raw[bits].operands())
+    if body[0] in _X87 and len(body) > 1 and body[1] >= 0xC0:
+        return _Decoding(window[: len(prefixes) + 2], bits).insn(0, ())
     if body[0] == 0x0F and len(body) > 1 and 0x0F00 | body[1] in _HINTS:
         return _hint(window, bits, len(prefixes) + 1)
     raise InvalidOpcode()

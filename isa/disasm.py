@@ -25,6 +25,7 @@ _SUFFIX = {8: "b", 16: "w", 32: "d"}
 _WIDE_NAMES = frozenset({"pushf", "popf", "pusha", "popa", "iret"})  # a suffix where not of CS's width
 _FAR = frozenset({"jmp far", "call far", "lds", "les", "lfs", "lgs", "lss"})
 _SIZELESS = _FAR | {"lea", "lgdt", "lidt", "sgdt", "sidt", "invlpg", "bound"}  # the name says it
+_ENVIRONMENTS = frozenset({"fldenv", "fnstenv", "frstor", "fnsave"})  # of the x87
 _UNMODELLED = BY_ID[ids.UNMODELLED].index
 _XLAT = BY_NAME["xlat"].index
 
@@ -62,7 +63,7 @@ def _prefixes(i: Insn, bits: int) -> str:
 
 def _width_hidden(i: Insn) -> bool:
     """Whether the operand size shows in no operand of a control transfer or stack instruction."""
-    if i.name in ("ret", "retf", "leave", "enter", "jmp far", "call far"):
+    if i.name in ("ret", "retf", "leave", "enter", "jmp far", "call far") or i.name in _ENVIRONMENTS:
         return True
     kinds = (Kind.REL, Kind.FAR, Kind.SEGMENT) if i.name in ("push", "pop") else (Kind.REL, Kind.FAR)
     return len(i.operands) == 1 and i.dst.kind in kinds

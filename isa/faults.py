@@ -81,6 +81,12 @@ class GeneralProtection(Fault):
     error = 0
 
 
+class MathFault(Fault):
+    """The x87 has an exception pending that is not masked."""
+
+    vector = c.VEC_MF
+
+
 class PageFault(Fault):
     """`address` is the linear address that CR2 receives."""
 

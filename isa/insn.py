@@ -27,6 +27,7 @@ class Kind(IntEnum):
     DEBUG = 7
     FAR = 8
     REL = 9
+    ST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Operand:
     """One operand. `w` is its width in bits; which other fields count depends on `kind`.
 
     REG32/16/8: `n` is the register (for REG8 the *containing* register) and `shift` 8 for AH..BH.
-    SEGMENT, CONTROL, DEBUG: `n`. IMM: `value`. REL: `value`, relative to the next instruction.
+    SEGMENT, CONTROL, DEBUG, ST: `n`. IMM: `value`. REL: `value`, relative to the next instruction.
     FAR: `n` is the selector, `value` the offset.
     MEM: `n` is the segment, `base` and `index` are registers or -1, `scale` a shift count, `value` the
     displacement and `aw` the width of address arithmetic.
@@ -65,7 +66,7 @@ def _memory_text(o: Operand) -> str:
     elif o.value:
         negative = o.value >> (o.aw - 1)
         inside += f" - {(1 << o.aw) - o.value:#x}" if negative else f" + {o.value:#x}"
-    size = {8: "byte ", 16: "word ", 32: "dword ", 48: "fword ", 64: "qword "}.get(o.w, "")
+    size = {8: "byte ", 16: "word ", 32: "dword ", 48: "fword ", 64: "qword ", 80: "tword "}.get(o.w, "")
     usual = c.SS if o.base in (c.ESP, c.EBP) else c.DS
     segment = f"{c.SEGMENT_NAMES[o.n]}:" if o.n != usual else ""
     return f"{size}{segment}[{inside}]"
@@ -78,6 +79,7 @@ _TEXT = {
     Kind.SEGMENT: lambda o: c.SEGMENT_NAMES[o.n],
     Kind.CONTROL: lambda o: f"cr{o.n}",
     Kind.DEBUG: lambda o: f"dr{o.n}",
+    Kind.ST: lambda o: f"st{o.n}",
     Kind.IMM: lambda o: f"{o.value:#x}",
     Kind.REL: lambda o: f"{o.value:#x}",
     Kind.FAR: lambda o: f"{o.n:#x}:{o.value:#x}",

@@ -153,7 +153,7 @@ class Builder(Protocol):
 
         add sub subr mul div divr scale rem rem1 ylog2x ylog2x1 atan (x and y give an extended real), compare
         ucompare (condition codes) take y in `form`: extended single double integer16 integer32. sqrt rint
-        exp2m1 sin cos tan exponent significand take x; load takes x in `form`, store gives it, both also as
+        exp2m1 sin cos tan unit exponent significand take x; load takes x in `form`, store gives it, both also as
         integer64 and decimal; constant is what the instruction `form` loads; examine gives FXAM's codes.
         """
 

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isa.consts import AC, CR4_PAE, CR4_PGE, CR4_PSE, CR4_TSD, ID, M32
+from isa.consts import AC, CR4_OSFXSR, CR4_PAE, CR4_PGE, CR4_PSE, CR4_TSD, ID, M32
 
 # Bits of EDX of CPUID leaf 1, by the name of the feature.
-CPUID_BITS = {"PSE": 3, "TSC": 4, "MSR": 5, "PAE": 6, "CX8": 8, "SEP": 11, "PGE": 13, "CMOV": 15}
-CR4_BITS = {"PSE": CR4_PSE, "TSC": CR4_TSD, "PAE": CR4_PAE, "PGE": CR4_PGE}
+CPUID_BITS = {
+    "FPU": 0,
+    "PSE": 3,
+    "TSC": 4,
+    "MSR": 5,
+    "PAE": 6,
+    "CX8": 8,
+    "SEP": 11,
+    "PGE": 13,
+    "CMOV": 15,
+    "FXSR": 24,
+}
+CR4_BITS = {"PSE": CR4_PSE, "TSC": CR4_TSD, "PAE": CR4_PAE, "PGE": CR4_PGE, "FXSR": CR4_OSFXSR}
 FLAG_FEATURES = {"486": AC, "CPUID": ID}
 SYSENTER_MSRS = range(0x174, 0x177)
 
@@ -58,11 +69,11 @@ def _model(name: str, title: str, signature: int, features: str) -> Model:
 MODELS = {
     model.name: model
     for model in (
-        _model("386", "Intel386 DX", 0x303, "386"),
-        _model("486", "Intel486 DX", 0x404, "386 486"),
-        _model("pentium", "Pentium", 0x513, "386 486 CPUID PSE TSC MSR CX8"),
-        _model("ppro", "Pentium Pro", 0x611, "386 486 CPUID PSE TSC MSR PAE CX8 PGE CMOV"),
-        _model("p2", "Pentium II", 0x633, "386 486 CPUID PSE TSC MSR PAE CX8 SEP PGE CMOV"),
+        _model("386", "Intel386 DX with an Intel387", 0x303, "386 FPU"),
+        _model("486", "Intel486 DX", 0x404, "386 FPU 486"),
+        _model("pentium", "Pentium", 0x513, "386 FPU 486 CPUID PSE TSC MSR CX8"),
+        _model("ppro", "Pentium Pro", 0x611, "386 FPU 486 CPUID PSE TSC MSR PAE CX8 PGE CMOV"),
+        _model("p2", "Pentium II", 0x652, "386 FPU 486 CPUID PSE TSC MSR PAE CX8 SEP PGE CMOV FXSR"),
     )
 }
 DEFAULT = MODELS["ppro"]

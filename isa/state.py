@@ -31,7 +31,14 @@ DR = 56  # + 0..7
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 64, 65, 66
 HALTED = 67  # 1 after HLT, until an interrupt
 PDPTE = 72  # + 2n, 2n+1: low and high half of the four PAE page-directory pointers (SDM 3A, 4.4.1)
-WORDS = 80
+
+# The x87 (SDM 1, 8.1): the whole of it from FPU to FPU_END.
+FPU = 80
+FPU_CONTROL, FPU_STATUS, FPU_TAGS, FPU_OPCODE, FPU_IP, FPU_CS, FPU_DP, FPU_DS = range(FPU, FPU + 8)
+FPU_R = 88  # + 3n: register Rn, its significand's low and high half, then sign and exponent
+FPU_END = 112
+# FPU_TAGS has bit n set where Rn is in use, as FXSAVE stores tags; FPU_STATUS has TOP in it.
+WORDS = 112
 
 NAMES: dict[str, int] = {
     **{name: n for n, name in enumerate(c.REGISTER_NAMES)},
@@ -51,6 +58,8 @@ NAMES: dict[str, int] = {
     "cr3": CR3,
     "cr4": CR4,
     **{f"dr{n}": DR + n for n in range(8)},
+    **{name: FPU + n for n, name in enumerate(("fcw", "fsw", "ftags", "fop", "fip", "fcs", "fdp", "fds"))},
+    **{f"r{n}_{part}": FPU_R + 3 * n + k for n in range(8) for k, part in enumerate(("low", "high", "exp"))},
 }
 
 FLAT_CODE = c.ATTR_G | c.ATTR_DB | c.ATTR_P | c.ATTR_S | c.TYPE_CODE | c.TYPE_READABLE | c.TYPE_ACCESSED
@@ -77,6 +86,7 @@ def new_state() -> array[int]:
     s[LIMIT + c.LDTR] = 0xFFFF
     s[ATTR + c.LDTR] = c.ATTR_P | c.TYPE_LDT
     s[IDT_LIMIT] = s[GDT_LIMIT] = 0
+    s[FPU_CONTROL] = c.FCW_INIT
     return s
 
 

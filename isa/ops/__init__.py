@@ -4,6 +4,7 @@ Importing this package fills `isa.table`. The families carry the SDM's names (vo
 
     arith logic shift bits muldiv bcd        computing
     move stack string                        moving data
+    x87 (move, arith, compare, control)      floating point
     flow farflow sysenter                    control transfer within and between segments
     flagops segops system io                 what a monitor has to care about
 """
@@ -26,4 +27,8 @@ from isa.ops import (  # noqa: F401
     sysenter,
     system,
     unmodelled,
+    x87arith,
+    x87compare,
+    x87control,
+    x87move,
 )

@@ -1,6 +1,6 @@
 """The row of everything that has no row: valid x86 which vmsim does not have.
 
-x87, MMX, SSE and what came later decode to it. Executing it stops the machine honestly, with the name of
+MMX, SSE and what came later decode to it. Executing it stops the machine honestly, with the name of
 the instruction, instead of doing something wrong; a monitor can tell it from #UD.
 """
 

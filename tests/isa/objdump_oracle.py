@@ -11,7 +11,7 @@ AVAILABLE = shutil.which("objdump") is not None
 SLOT = 16
 PREFIX_WORDS = {"lock", "rep", "repz", "repnz", "bnd", "notrack", "xacquire", "xrelease"}
 PREFIX_WORDS |= {"data16", "data32", "addr16", "addr32", "cs", "ds", "es", "ss", "fs", "gs"}
-SIZES = {"BYTE": 8, "WORD": 16, "DWORD": 32, "FWORD": 48, "QWORD": 64}
+SIZES = {"BYTE": 8, "WORD": 16, "DWORD": 32, "FWORD": 48, "QWORD": 64, "TBYTE": 80}
 LINE = re.compile(r"\s*([0-9a-f]+):\t([0-9a-f ]+?)\s*(?:\t(.*))?$")
 MEMORY = re.compile(r"(?:(\w+) PTR )?(?:(\w\w):)?(?:\[(.*)\]|(0x[0-9a-f]+))$")
 
