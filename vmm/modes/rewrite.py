@@ -42,6 +42,7 @@ from vmm.machine import BREAKPOINT, Stop
 from vmm.modes.deprivileged import EVERY_FAULT
 from vmm.modes.observing import Observing
 from vmm.monitor import events
+from vmm.monitor.cpu import MonitorBug
 from vmm.monitor.vm import MONITOR_BASE
 from vmm.monitor.world import World
 from vmm.rewrite.cache import CacheFull, Site, TranslationCache
@@ -197,6 +198,8 @@ class Rewrite(Observing):
             return None
         if leave.reason is Reason.SOFTWARE_INTERRUPT and site.piece.leave is not None:
             return self._planted(site)
+        if site.piece.hold is Hold.MIDDLE:
+            raise MonitorBug(f"{leave} in the middle of the sequence for {site.piece.eip:#x}")
         insn = self._peek_insn()
         return self.answer(Exit(leave.reason, leave.fault, leave.vector, insn, leave.what, leave.faults))
 
@@ -318,7 +321,7 @@ class Rewrite(Observing):
     def page_fault(self, leave: Exit, fault: PageFault) -> Stop | None:
         """A store to a page with translated code is emulated; the rest is as ever."""
         try:
-            traced = self.shadow.is_traced(fault.address, 1 if (fault.error or 0) & c.PF_W else 0)
+            traced = bool((fault.error or 0) & c.PF_W) and self.shadow.stores_to_traced(fault.address)
         except (PageFault, NotModelled):
             traced = False
         if not traced:

@@ -92,10 +92,10 @@ class ShadowTables:
                     self.host.ram.write32(at, entry & ~c.PTE_W)
         self.real.engine.flush_tlb()
 
-    def is_traced(self, gva: int, write: int) -> bool:
-        """Whether an access that the guest's own tables allow would be a store to a traced frame."""
-        gpa = self.guest_translation(gva, write)
-        return bool(write) and self.vm.memory.frame(gpa >> 12) in self.traced
+    def stores_to_traced(self, gva: int) -> bool:
+        """Whether a store goes to a traced frame. Raises `PageFault` if the guest's own tables forbid it."""
+        gpa = self.guest_translation(gva, 1)
+        return self.vm.memory.frame(gpa >> 12) in self.traced
 
     def _set(self, gva: int, entry: int) -> None:
         index = gva >> 22
