@@ -1,14 +1,16 @@
-"""The assembler: source text of 32-bit x86 kernels to an image with symbols and line numbers.
+"""The assembler: source text of x86 kernels and boot sectors to an image with symbols and line numbers.
 
 `assemble` takes a file or a text and gives a `Program` or raises `AsmError`; `encode` does one
-instruction. The dialect: Intel operands; directives as GAS or NASM spell them; `;`, `#` and `//`
-comments; `label` is an address and `[label]` what is stored there; decimal means decimal.
+instruction. The dialect: Intel operands, or AT&T ones behind `.att_syntax`; code of 32 bits, or of 16
+behind `bits 16` or `.code16`; directives as GAS or NASM spell them; `;`, `#` and `//` comments; `label`
+is an address and `[label]` what is stored there; decimal means decimal.
 
 Reading order: `assembler.py` (statements and stages), `lexer.py`, `expression.py`, `symbols.py`,
-`operands.py`, `encoder.py` with `rawforms.py`, `engines.py` and `verify.py`, then `relax.py`. On the
-side: `directives.py`, `conditionals.py`, `macros.py`, `reader.py`, `source.py`; and `diagnostics.py`.
+`operands.py`, `encoder.py` with `branches.py`, `rawforms.py` and `widths.py`, `engines.py` and
+`verify.py`, then `relax.py`. On the side: `att.py` and `attnames.py`, `directives.py`,
+`conditionals.py`, `macros.py`, `reader.py`, `source.py`; `elf.py`; and `diagnostics.py`.
 
-Not here: AT&T operands, 16-bit code, object files.
+Not here: relocatable object files, 64-bit code.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ understood is reported and the next one is tried, at each of these stages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from isa.asm import att, macros
@@ -467,6 +468,7 @@ def assemble(
     return Assembler(library, defines or {}, origin).run(file)
 
 
+@lru_cache(maxsize=8192)
 def encode(text: str, address: int = 0, bits: int = 32) -> bytes:
     """The bytes of a single instruction that will lie at `address` in code of 16 or 32 bits."""
     try:

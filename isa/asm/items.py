@@ -4,7 +4,7 @@ Here: one small class for each thing that takes room in the image. An item knows
 it has been prepared, its size; jumps, alignment, `.org` and room whose amount depends on labels get
 theirs from `relax.py`. An item's index is its place in the list, and labels and `.` refer to it.
 
-Not here: how items come about (`statements.py`, `directives.py`) or become bytes (`relax.py`).
+Not here: how items come about (`assembler.py`, `directives.py`) or become bytes (`relax.py`).
 """
 
 from __future__ import annotations

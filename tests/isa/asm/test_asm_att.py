@@ -156,6 +156,75 @@ def test_a_kernel_in_c_runs_under_qemu(tmp_path: Path) -> None:
     assert run.stdout == b"primes: 168\n"
 
 
+BOOT = """
+    .set SEG_CODE, 1
+.code16
+.globl start
+start:  cli
+    xorw %ax, %ax; movw %ax, %ds; movw %ax, %es; movw %ax, %ss
+seta20.1:
+    inb $0x64, %al          # wait until the controller listens
+    testb $0x2, %al
+    jnz seta20.1
+    movb $0xd1, %al
+    outb %al, $0x64
+    movw $message, %si
+1:  lodsb
+    testb %al, %al
+    jz 2f
+    movb $0x0e, %ah
+    int $0x10
+    jmp 1b
+2:  movb $0x42, %ah
+    movl $packet, %esi
+    pushl $0x12345
+    pushw table(%bx)
+    call read
+    lgdt gdtdesc
+    data32 lgdt gdtdesc
+    movl %cr0, %eax
+    orl $1, %eax
+    movl %eax, %cr0
+    ljmp $(SEG_CODE << 3), $start32
+read: stc
+    int $0x13
+    rep; movsw
+    addr32 movb (%esi), %al
+    ret
+.code32
+start32:
+    movw $(2 << 3), %ax
+    movw %ax, %ds
+    movl $start, %esp
+    call main
+    outw %ax, %dx
+spin: jmp spin
+main: pushl %ebp
+    movl %esp, %ebp
+    movl table(,%eax,4), %ecx
+    leave
+    ret
+message: .asciz "boot; really"
+packet: .byte 16, 0
+    .word 1
+table: .long start, spin - start
+.p2align 2, 0
+gdt: .word 0, 0; .byte 0, 0, 0, 0
+    .word (0xffff >> 4) & 0xffff, 0; .byte 0, 0x9a, 0xc0 | 15, 0
+gdtdesc: .word gdtdesc - gdt - 1
+    .long gdt
+.fill 510 - (. - start), 1, 0
+    .word 0xaa55
+"""
+
+
+@needs_gas
+def test_a_boot_sector_is_assembled_as_gnu_as_assembles_it(tmp_path: Path) -> None:
+    ours = assemble(".att_syntax\n" + BOOT, origin=0x7C00).image
+    assert len(ours) == 512
+    assert ours.hex(" ", 16) == linked(BOOT, tmp_path, 0x7C00).hex(" ", 16)
+
+
 # ------------------------------------------------------------------------------------ the language
 
 
