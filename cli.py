@@ -356,7 +356,7 @@ def dis(file: str, start: int | str | None, count: int | None, as_json: bool) ->
     if as_json:
         print_json(listing.document(image, rows))
         return
-    for line in listing.lines(rows):
+    for line in listing.lines(rows, columns() if sys.stdout.isatty() else None):
         click.echo(line)
 
 

@@ -93,15 +93,16 @@ def test_asm_json_has_symbols_and_lines() -> None:
 
 def test_a_disassembly_has_symbols_source_lines_and_data_as_data(small: Path) -> None:
     shown = vmsim("dis", small).stdout
-    assert shown.splitlines()[0] == "start:"
-    assert "00100000  fa" in shown and "cli" in shown and "small.asm:1" in shown
+    assert shown.splitlines()[:2] == ["start:", "; small.asm:1  start:  cli"]
+    assert "00100000  fa" in shown
     assert "4 bytes of data" in shown
     assert "jmp 0x100005 <again>" in shown
 
 
 def test_a_disassembly_starts_and_ends_where_it_is_told(small: Path) -> None:
     shown = vmsim("dis", "hello", "--start", "main", "--count", "2").stdout.splitlines()
-    assert shown[0] == "main:" and len(shown) == 3
+    assert shown[0] == "main:"
+    assert sum(line.startswith("00") for line in shown) == 2
     assert vmsim("dis", small, "--start", "0x100005").stdout.startswith("again:")
 
 

@@ -20,7 +20,6 @@ from vmm.report.run import SCHEMA
 from vmm.report.words import suggestion
 
 BYTES_SHOWN = 8
-TEXT_WIDTH = 34
 MAX_INSN = 15
 
 
@@ -90,19 +89,23 @@ def _instruction(image: Image, address: int, limit: int) -> tuple[int, str]:
     return insn.length, format_insn(insn, address, symbol)
 
 
-def lines(found: Iterator[Row]) -> Iterator[str]:
-    """The listing as text: label, address, bytes, instruction, source line."""
+def lines(found: Iterator[Row], width: int | None) -> Iterator[str]:
+    """The listing as text: label, source line, then address, bytes and instruction; cut to `width`."""
+    for line in _lines(found):
+        yield line if width is None or len(line) <= width else line[: width - 1] + "…"
+
+
+def _lines(found: Iterator[Row]) -> Iterator[str]:
     previous: SourceLine | None = None
     for row in found:
         if row.symbol:
             yield f"{row.symbol}:"
+        if row.source is not None and row.source is not previous:
+            yield f"; {Path(row.source.path).name}:{row.source.line}  {row.source.text.strip()}"
+        previous = row.source
         shown = row.data[:BYTES_SHOWN].hex(" ") + (" …" if len(row.data) > BYTES_SHOWN else "")
         text = f"{len(row.data):,} bytes of data" if row.text == "(data)" else row.text
-        line = f"{row.address:08x}  {shown:{3 * BYTES_SHOWN + 1}} {text:{TEXT_WIDTH}}"
-        if row.source is not None and row.source is not previous:
-            line += f" ; {Path(row.source.path).name}:{row.source.line}  {row.source.text.strip()}"
-        previous = row.source
-        yield line.rstrip()
+        yield f"{row.address:08x}  {shown:{3 * BYTES_SHOWN + 1}} {text}"
 
 
 def document(image: Image, found: Iterator[Row]) -> dict[str, Any]:
