@@ -17,7 +17,7 @@ HELLO = "Hello, world!\n6 * 7 = 42\n"
 LOOP = "start: jmp start\n"
 TRIPLE = "start: lidt [nothing]\nud2\nnothing: dw 0, 0, 0\n"
 FAILURE = "start: mov al, 9\nout 0xf4, al\n"
-UNMODELLED = "start: fninit\n"
+UNMODELLED = "start: db 0x0f, 0x28, 0xc1  ; movaps xmm0, xmm1\n"
 
 
 def vmsim(*arguments: str | Path) -> Result:
