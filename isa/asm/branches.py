@@ -60,8 +60,8 @@ def branch(insn: Instruction, mnemonic: str, width: int, counter: int) -> Branch
         if not short:
             raise Problem(f"`{mnemonic}` has no short form", operand.token)
         long = b""
-    other_size = width != bits and bool(long)
-    if operand.reach == "near" or other_size:
+    other_size = width != bits
+    if operand.reach == "near" or (other_size and long):
         if not long:
             raise Problem(f"`{mnemonic}` has only a short form", operand.token)
         short = b""

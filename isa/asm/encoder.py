@@ -56,7 +56,7 @@ from isa.asm.widths import (
     with_sizes,
 )
 
-_RAW_WIDTH = {"ret": 16, "retf": 16, "enter": 16}
+_RAW_WIDTHS = {"ret": (16, 0), "retf": (16, 0), "enter": (16, 8)}
 _SELECTORS = words("mov lar lsl")
 _LOCKABLE = words(
     """
@@ -284,7 +284,8 @@ def _read_back(
         if isinstance(operand, Mem):
             operand = operand._replace(size=0)
         elif isinstance(operand, Imm) and not operand.size:
-            operand = operand._replace(size=_RAW_WIDTH.get(mnemonic, 0) if operand is operands[0] else 0)
+            widths = _RAW_WIDTHS.get(mnemonic, (0, 0))
+            operand = operand._replace(size=widths[operand is not operands[0]])
         elif (
             isinstance(operand, Reg)
             and operand.bits == 16

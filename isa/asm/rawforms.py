@@ -329,6 +329,26 @@ def _translate(mnemonic: str, ops: Operands) -> bytes | None:
     return b"\xd7"
 
 
+_BIT_SLOTS = {"bt": 4, "bts": 5, "btr": 6, "btc": 7}
+
+
+def _bit_test(mnemonic: str, ops: Operands) -> bytes | None:
+    """Bit numbers above 127, which keystone takes for negative ones."""
+    if (
+        len(ops) != 2
+        or not isinstance(ops[1], Imm)
+        or not isinstance(ops[0], Reg | Mem)
+        or ops[1].value < 128
+    ):
+        return None
+    place = ops[0]
+    bits = place.bits if isinstance(place, Reg) else place.size
+    if bits not in (16, 32) or (isinstance(place, Reg) and place.kind != "general"):
+        return None
+    number = fit(ops[1], 8, 1, signed=False)
+    return (b"\x66" if bits == 16 else b"") + b"\x0f\xba" + modrm(_BIT_SLOTS[mnemonic], place) + number
+
+
 def _fixed(code: str) -> Form:
     """A form without operands."""
     data = bytes.fromhex(code)
@@ -361,6 +381,7 @@ FORMS: dict[str, Form] = {
     "ud1": _register_and_rm(b"\x0f\xb9", False),
     "nop": _long_nop,
     "xlatb": _translate,
+    **dict.fromkeys(_BIT_SLOTS, _bit_test),
     **{
         name: _fixed(code)
         for name, code in {

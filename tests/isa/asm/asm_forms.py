@@ -67,6 +67,7 @@ retf
 retf 4
 enter 16, 0
 enter 0x1234, 3
+enter 5, 200
 lgdt [eax]
 lidt [0x1000]
 sgdt [ebx+8]
@@ -195,6 +196,8 @@ bt dword ptr [eax], ecx
 bts eax, ebx
 btr dword ptr [eax], 31
 btc ecx, edx
+bt dword ptr [eax], 177
+btr cx, 255
 shld eax, ebx, 4
 shld dword ptr [eax], ebx, cl
 shrd eax, ebx, cl
