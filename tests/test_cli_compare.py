@@ -89,6 +89,7 @@ def test_a_mistake_of_a_monitor_is_status_1(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("start: mov al, 3\nout 0xf4, al\n", 4),
         ("start: lidt [n]\nud2\nn: dw 0, 0, 0\n", 5),
+        ("start: db 0x0f, 0x28, 0xc1  ; movaps xmm0, xmm1\n", 5),
         ("start: jmp start\n", 6),
     ],
 )

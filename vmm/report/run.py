@@ -108,7 +108,7 @@ def _figures(result: Result, cycles: Cycles) -> Iterator[tuple[str, str]]:
         yield "", most(result.work)
     share = {name: f"{100 * value / cycles.total:.0f}%" for name, value in cycles.by.items()}
     spent = ", ".join(f"{share[name]} {name}" for name in sorted(cycles.by, key=cycles.by.__getitem__)[::-1])
-    yield "modelled", f"{cycles.total:,} cycles on {cycles.profile.name}: {spent}"
+    yield "modelled", f"{cycles.total:,} cycles on {cycles.profile.name}" + (f": {spent}" if spent else "")
     if cycles.unpriced:
         yield "unpriced", ", ".join(cycles.unpriced)
     if result.divergences:
