@@ -79,6 +79,9 @@ def _equal(comparison: Comparison) -> list[Run]:
 
 
 def _winner(comparison: Comparison) -> Iterator[str]:
+    if not comparison.bare.finished:
+        yield "The guest does not come to its end on bare hardware, so no monitor can be called cheap."
+        return
     ranked = ranking(comparison)
     if not ranked:
         if comparison.monitored:
