@@ -71,7 +71,7 @@ _REPEATED = {
 }
 _PREFIX_NAMES = {"repz": "repe", "repnz": "repne"}
 
-_Key = tuple[tuple[str, ...], str, tuple[Resolved, ...], Mode, int]
+_Key = tuple[tuple[str, ...], str, tuple[Resolved, ...], Mode, int, int]
 _cache: dict[_Key, bytes] = {}
 _CACHE_LIMIT = 50_000
 
@@ -119,7 +119,7 @@ def _prepare(insn: Instruction, ctx: Context) -> Item:
     if mnemonic in ("ljmp", "lcall") and len(resolved) == 2:
         resolved = _joined_pointer(resolved)
     prefixes = tuple(p.text.lower() for p in insn.prefixes)
-    key = (prefixes, mnemonic, resolved, mode, width)
+    key = (prefixes, mnemonic, resolved, mode, width, asked)
     code = _cache.get(key)
     if code is None:
         code = _build(mnemonic, resolved, insn.prefixes, Sizes(mode, width, asked, requested))

@@ -426,30 +426,7 @@ def instruction(rng: random.Random) -> str:
     if kind == 5:
         return f"{rng.choice(['inc', 'dec', 'not', 'neg', 'mul', 'div', 'idiv', 'imul'])} {rm}"
     if kind == 6:
-        condition = rng.choice(
-            [
-                "o",
-                "no",
-                "b",
-                "ae",
-                "e",
-                "ne",
-                "be",
-                "a",
-                "s",
-                "ns",
-                "p",
-                "np",
-                "l",
-                "ge",
-                "le",
-                "g",
-                "z",
-                "nz",
-                "c",
-                "nc",
-            ]
-        )
+        condition = rng.choice("o no b ae e ne be a s ns p np l ge le g z nz c nc".split())
         return f"j{condition} .{rng.choice([2, 50, 127, 129, 130, 200, -50, -126, -127, 4000, -4000]):+d}"
     if kind == 7:
         wide = rng.choice([16, 32])

@@ -17,7 +17,8 @@ from isa.faults import InvalidOpcode
 from isa.table import ROWS
 
 sys.path.insert(0, str(Path(__file__).parent))
-from asm_forms16 import ALIKE, NARROW, NASM, SPELLED, instruction
+from asm_forms16 import ALIKE, NARROW, SPELLED, instruction
+from asm_forms_nasm import NASM
 from asm_references import gas
 
 needs_gas = pytest.mark.skipif(not (shutil.which("as") and shutil.which("objcopy")), reason="no GNU binutils")
@@ -154,7 +155,86 @@ def test_a_boot_sector_is_assembled_as_nasm_assembles_it(tmp_path: Path) -> None
     subprocess.run(["nasm", "-f", "bin", "-o", tmp_path / "boot", tmp_path / "boot.asm"], check=True)
     ours = assemble(BOOT)
     assert ours.origin == 0x7C00
-    assert ours.image == (tmp_path / "boot").read_bytes()
+    assert ours.image.hex(" ", 16) == (tmp_path / "boot").read_bytes().hex(" ", 16)
+
+
+ROUND_TRIP = """
+org 0x7c00
+bits 16
+start:  cli
+        xor ax, ax
+        mov ds, ax
+        mov ss, ax
+        mov sp, 0x7c00
+        mov si, real
+        call print
+        o32 lgdt [gdtr]
+        mov eax, cr0
+        inc ax
+        mov cr0, eax
+        jmp dword 0x08:protected
+print:  mov dx, 0xe9
+.next:  lodsb
+        test al, al
+        jz .done
+        out dx, al
+        jmp .next
+.done:  ret
+bits 32
+protected:
+        mov ax, 0x10
+        mov ds, ax
+        mov ss, ax
+        mov esp, 0x7c00
+        mov esi, flat
+        call print32
+        jmp 0x18:narrow
+print32:
+        mov dx, 0xe9
+        mov ecx, 5
+        rep outsb
+        ret
+bits 16
+narrow: mov eax, cr0
+        and al, 0xfe
+        mov cr0, eax
+        jmp 0:back
+back:   xor ax, ax
+        mov ds, ax
+        mov ss, ax
+        mov si, real
+        push dword 0x12345678
+        call dword print_far
+        pop eax
+        cmp eax, 0x12345678
+        jne $
+        mov dx, 0xf4
+        mov al, 0x10
+        out dx, al
+        hlt
+print_far:
+        call print
+        o32 ret
+real:   db "real ", 0
+flat:   db "flat "
+align 8
+gdt:    dq 0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00009a000000ffff
+gdtr:   dw gdtr - gdt - 1
+        dd gdt
+times 510-($-$$) db 0
+dw 0xaa55
+"""
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-i386"), reason="QEMU is absent")
+def test_a_boot_sector_goes_to_32_bits_and_back_under_qemu(tmp_path: Path) -> None:
+    (tmp_path / "boot").write_bytes(assemble(ROUND_TRIP).flat())
+    options = "-display none -no-reboot -debugcon stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -drive"
+    drive = f"format=raw,if=floppy,file={tmp_path / 'boot'}"
+    command = ["qemu-system-i386", *options.split(), drive]
+    run = subprocess.run(command, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert run.stdout.endswith(b"real flat real ")
+    assert run.returncode == 0x21
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ MISTAKES = [
     ("bits 16\njmp 8:0x12345", 2, 5, "16 bits hold", None),
     ("bits 16\njmp x\n.space 0x20000\nx: nop", 2, 5, "a near `jmp` of 16-bit code", "far jump"),
     ("bits 16\nloop x, bx\nx: nop", 2, 9, "cx or ecx", None),
+    ("push ax\npushd ax", 2, 7, "`ax` has 16 bits", None),
     ("pushw eax", 1, 7, "`eax` has 32 bits", None),
     ("mov eax, [dword ebx]", 1, 10, "before the bracket", "dword [ebx]"),
     ("mov rax, 1", 1, 5, "undefined symbol `rax`", "64-bit register"),
