@@ -10,6 +10,7 @@ shadows one) and may change: then `remapped` tells those who remember. Next: `mm
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,28 +25,35 @@ GRAIN = 4  # code is remembered in units of 16 bytes: data beside code stays che
 class CodePage:
     """The decoded instructions of one page, by offset in the page (16-bit code: | 0x1000)."""
 
-    __slots__ = ("insns", "mask", "uncounted")
+    __slots__ = ("bits", "insns", "number", "uncounted", "watchers")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int, bits: memoryview) -> None:
+        self.number = number  # the page is `Ram.code_offsets[number]`
+        self.bits = bits  # bit n: bytes 16n..16n+15 hold decoded code
         self.insns: dict[int, Insn] = {}
-        self.mask = 0  # bit n: bytes 16n..16n+15 hold decoded code
         self.uncounted: frozenset[int] = frozenset()  # offsets whose instructions weigh nothing
+        self.watchers: list[Callable[[int], None]] = []  # told the number of a page that is cleared
 
     def add(self, key: int, insn: Insn) -> None:
         first = (key & 0xFFF) >> GRAIN
         last = ((key & 0xFFF) + insn.length - 1) >> GRAIN
         self.insns[key] = insn
-        self.mask |= 1 << first | 1 << last
+        self.bits[first >> 3] |= 1 << (first & 7)
+        self.bits[last >> 3] |= 1 << (last & 7)
 
     def clear(self) -> None:
         """Forget every decoded instruction."""
         self.insns.clear()
-        self.mask = 0
+        self.bits[:] = bytes(len(self.bits))
+        for watcher in self.watchers:
+            watcher(self.number)
 
     def stored(self, offset: int, size: int) -> None:
         """Bytes of the page changed: if they hold code, forget it."""
-        if (self.mask >> (offset >> GRAIN)) & 1 or (self.mask >> ((offset + size - 1) >> GRAIN)) & 1:
-            self.clear()
+        for grain in (offset >> GRAIN, (offset + size - 1) >> GRAIN):
+            if self.bits[grain >> 3] >> (grain & 7) & 1:
+                self.clear()
+                return
 
 
 class Ram:
@@ -57,13 +65,20 @@ class Ram:
         self.size = size
         self.data = bytearray(size)
         self.code: dict[int, CodePage] = {}  # by byte offset of the page
+        self.code_offsets: list[int] = []  # the same pages by their numbers
+        self.code_numbers = array("I", bytes(4 * (size // PAGE_SIZE)))  # by page: its number + 1, or 0
+        self.code_bits = bytearray(size >> GRAIN + 3)  # a bit for each 16 bytes that hold decoded code
         self.on_new_code: list[Callable[[], None]] = []  # engines drop writable translations
 
     def code_page(self, page: int) -> CodePage:
         """The code page at byte offset `page`, made on first use."""
         found = self.code.get(page)
         if found is None:
-            found = self.code[page] = CodePage()
+            at = page >> GRAIN + 3
+            bits = memoryview(self.code_bits)[at : at + (PAGE_SIZE >> GRAIN + 3)]
+            found = self.code[page] = CodePage(len(self.code_offsets), bits)
+            self.code_offsets.append(page)
+            self.code_numbers[page // PAGE_SIZE] = found.number + 1
             for notify in self.on_new_code:
                 notify()
         return found

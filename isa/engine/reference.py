@@ -6,10 +6,8 @@ segments' hidden parts mirrored into lists, translations in dictionaries, decode
 `Ram`'s code pages. `cpu` drives it. Not here: what instructions mean (`ops`), protection (`segment`),
 paging (`mmu`), interrupts (`deliver`).
 
-A translation lookaside buffer is a dictionary from linear page to the byte offset of that page in RAM;
-there is one for each of read, write and fetch, by supervisor and user. An entry stays until INVLPG, CR3
-or a change of paging drops it, as in hardware. A page that holds decoded code has no write entry, so a
-store there takes the slow road and can forget the code.
+Translations are in the processor's `Tlb`, which compiled engines use too, so all of them translate alike.
+A page that holds decoded code is marked there; a store to it takes the slow road and can forget the code.
 """
 
 from __future__ import annotations
@@ -18,9 +16,10 @@ import struct
 from typing import TYPE_CHECKING
 
 from isa import consts as c
-from isa import flags, fpu, mmu, segment
+from isa import flags, mmu, segment
 from isa.decode import TruncatedCode, decode
 from isa.engine.intwords import IntWords
+from isa.engine.x87ints import X87Ints
 from isa.faults import GeneralProtection, NotModelled, StackFault
 from isa.insn import Insn, Kind, Operand
 from isa.state import (
@@ -30,13 +29,13 @@ from isa.state import (
     CR0,
     CR4,
     EFLAGS,
-    FPU_R,
     HALTED,
     LIMIT,
     SEL,
     SHADOW,
     SYSENTER_CS,
 )  # fmt: skip
+from isa.tlb import CODE, FRAME_LOAD, FRAME_STORE, VALID, Tlb
 
 if TYPE_CHECKING:
     from isa.cpu import Cpu
@@ -52,7 +51,7 @@ SYSTEM_FLAGS_AWAKE = c.TF | c.RF  # flags that need a look at every instruction 
 MSR_WORDS = {0x174: SYSENTER_CS, 0x175: SYSENTER_CS + 1, 0x176: SYSENTER_CS + 2}
 
 
-class Reference(IntWords):
+class Reference(X87Ints, IntWords):
     """The builder over Python ints. One per `Cpu`."""
 
     def __init__(self, cpu: Cpu) -> None:
@@ -63,10 +62,8 @@ class Reference(IntWords):
         self.model_flags, self.model_cr4 = cpu.model.eflags, cpu.model.cr4
         self.data = self.ram.data
         self.words = memoryview(self.data).cast("I")
-        self.read_tlbs: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.write_tlbs: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.tlb = Tlb()
         self.fetch_tlbs: tuple[dict[int, dict[int, Insn]], dict[int, dict[int, Insn]]] = ({}, {})
-        self.globals: set[int] = set()
         self.here = 0
         self.next = 0
         self.attention = True
@@ -74,8 +71,9 @@ class Reference(IntWords):
         self.bases = [0] * 8
         self.read_end = [0] * 8
         self.write_end = [0] * 8
-        self.ram.on_new_code.append(self.drop_writable)
-        self.memory.on_remap.append(self.flush_tlb)
+        self.segments_moved = True  # the lists above have changed: compiled engines have copies
+        self.ram.on_new_code.append(self.tlb.drop_writable)
+        self.memory.on_remap.append(self.remap)
         self.sync()
 
     # -- state --------------------------------------------------------------------------------------
@@ -99,6 +97,7 @@ class Reference(IntWords):
         `read_end` and `write_end` are one past the last byte, 0 where the quick check may not decide.
         """
         s = self.s
+        self.segments_moved = True
         attr, limit = s[ATTR + n], s[LIMIT + n]
         self.bases[n] = s[BASE + n]
         usable = attr & c.ATTR_P and attr & c.ATTR_S
@@ -106,15 +105,20 @@ class Reference(IntWords):
         self.read_end[n] = limit + 1 if usable and not down and segment.is_readable(attr) else 0
         self.write_end[n] = limit + 1 if usable and not down and segment.is_writable_data(attr) else 0
         if n == c.CS:
-            self.cs_base = s[BASE + n]
-            self.cs_end = limit + 1
-            self.bits = 32 if attr & c.ATTR_DB else 16
-            self.key = 0 if self.bits == 32 else 0x1000
+            self.mirror_code()
+
+    def mirror_code(self) -> None:
+        """Recompute what fetching needs."""
+        s = self.s
+        self.cs_base = s[BASE + c.CS]
+        self.cs_end = s[LIMIT + c.CS] + 1
+        self.bits = 32 if s[ATTR + c.CS] & c.ATTR_DB else 16
+        self.key = 0 if self.bits == 32 else 0x1000
 
     def _level(self, cpl: int) -> None:
         user = 1 if cpl == 3 else 0
         self.user = user
-        self.tr, self.tw, self.tf = self.read_tlbs[user], self.write_tlbs[user], self.fetch_tlbs[user]
+        self.tr, self.tw, self.tf = self.tlb.read[user], self.tlb.write[user], self.fetch_tlbs[user]
         self.handlers = self.cpu.handlers if cpl == 0 else self.cpu.trapping_handlers
 
     def set_segment(self, n: int, selector: int, base: int, limit: int, attr: int) -> None:
@@ -175,10 +179,10 @@ class Reference(IntWords):
         if offset + size > self.read_end[n]:
             self._check_segment(n, offset, size, write=False)
         linear = (self.bases[n] + offset) & 0xFFFF_FFFF
-        page = self.tr.get(linear >> 12)
-        if page is None or (linear & 0xFFF) + size > 4096:
+        page = self.tr[linear >> 12]
+        if not page or (linear & 0xFFF) + size > 4096:
             return self._load_slow(linear, size, self.user)
-        at = page + (linear & 0xFFF)
+        at = page - VALID + (linear & 0xFFF)
         if w == 32:
             return self.words[at >> 2] if not at & 3 else int(_U32.unpack_from(self.data, at)[0])
         if w == 8:
@@ -190,7 +194,7 @@ class Reference(IntWords):
         if offset + size > self.write_end[n]:
             self._check_segment(n, offset, size, write=True)
         linear = (self.bases[n] + offset) & 0xFFFF_FFFF
-        if (linear >> 12) not in self.tw or (linear & 0xFFF) + size > 4096:
+        if not self.tw[linear >> 12] or (linear & 0xFFF) + size > 4096:
             self._probe(linear, size, self.user)
         return self.load(n, offset, w)
 
@@ -199,11 +203,11 @@ class Reference(IntWords):
         if offset + size > self.write_end[n]:
             self._check_segment(n, offset, size, write=True)
         linear = (self.bases[n] + offset) & 0xFFFF_FFFF
-        page = self.tw.get(linear >> 12)
-        if page is None or (linear & 0xFFF) + size > 4096:
+        page = self.tw[linear >> 12]
+        if page & CODE != VALID or (linear & 0xFFF) + size > 4096:
             self._store_slow(linear, value, size, self.user)
             return
-        at = page + (linear & 0xFFF)
+        at = page - VALID + (linear & 0xFFF)
         if w == 32:
             if not at & 3:
                 self.words[at >> 2] = value
@@ -229,8 +233,8 @@ class Reference(IntWords):
     # -- linear memory ------------------------------------------------------------------------------
 
     def load_system(self, linear: int, w: int) -> int:
-        page = self.read_tlbs[0].get(linear >> 12)
-        if page is not None and not linear & 3 and w == 32:
+        page = self.tlb.read[0][linear >> 12]
+        if page and not linear & 3 and w == 32:
             return self.words[(page + (linear & 0xFFF)) >> 2]
         return self._load_slow(linear & c.M32, w >> 3, 0)
 
@@ -244,6 +248,7 @@ class Reference(IntWords):
         page = self.memory.frame(address >> 12)
         if page < 0:
             return self.memory.read(address, w >> 3)
+        self.tlb.know_frame(FRAME_LOAD, address >> 12, page)
         at = page + (address & 0xFFF)
         return int.from_bytes(self.data[at : at + (w >> 3)], "little")
 
@@ -252,6 +257,7 @@ class Reference(IntWords):
         if page < 0:
             self.memory.write(address, value, w >> 3)
         else:
+            self.tlb.know_frame(FRAME_STORE, address >> 12, page)
             self._put(page, address & 0xFFF, value, w >> 3)
 
     def translate(self, linear: int, write: int, user: int) -> int:
@@ -265,11 +271,13 @@ class Reference(IntWords):
         physical = self.translate(linear, write, user) & ~0xFFF
         page = self.memory.frame(physical >> 12)
         if page >= 0:
-            self.read_tlbs[user][linear >> 12] = page
+            self.tlb.fill(linear >> 12, user, page)
+            self.tlb.know_frame(FRAME_LOAD, physical >> 12, page)
         if write:
             page = self.memory.store_frame(physical >> 12)
-            if page >= 0 and page not in self.ram.code:
-                self.write_tlbs[user][linear >> 12] = page
+            if page >= 0:
+                self.tlb.write[user][linear >> 12] = page | (CODE if page in self.ram.code else VALID)
+                self.tlb.know_frame(FRAME_STORE, physical >> 12, page)
         return page, physical
 
     def _pieces(self, linear: int, size: int, write: int, user: int) -> list[tuple[int, int, int]]:
@@ -326,13 +334,22 @@ class Reference(IntWords):
         return insn
 
     def _fetch_slow(self, linear: int) -> Insn:
-        page, physical = self._fill(linear, 0, self.user)
         offset = linear & 0xFFF
-        if page < 0:
-            code = bytes(self.memory.read(physical + offset + n, 1) for n in range(15))
-            return decode(code, self.bits)
+        number = self.tlb.fetch[self.user][linear >> 12]
+        if number:
+            page = self.ram.code_offsets[number - 1]
+        else:
+            page, physical = self._fill(linear, 0, self.user)
+            if page < 0:
+                code = bytes(self.memory.read(physical + offset + n, 1) for n in range(15))
+                return decode(code, self.bits)
         code_page = self.ram.code_page(page)
+        if not number:
+            self.tlb.fill_fetch(linear >> 12, self.user, code_page.number)
         self.tf[linear >> 12] = code_page.insns
+        known = code_page.insns.get(offset | self.key)
+        if known is not None:
+            return known
         raw = bytes(self.data[page + offset : page + min(offset + 15, 4096)])
         try:
             insn = decode(raw, self.bits)
@@ -357,40 +374,28 @@ class Reference(IntWords):
             self.cpu.on_flush(None)
 
     def _forget(self) -> None:
-        for tlbs in (self.read_tlbs, self.write_tlbs, self.fetch_tlbs):
-            tlbs[0].clear()
-            tlbs[1].clear()
+        self.tlb.flush()
+        self.forget_fetches()
+
+    def forget_fetches(self) -> None:
+        """The fetch translations have been dropped from the TLB."""
+        self.fetch_tlbs[0].clear()
+        self.fetch_tlbs[1].clear()
 
     def flush_page(self, linear: int) -> None:
         """One translation; where large pages are on, it may be one of 1,024 of them, so all go."""
         if self.s[CR4] & c.CR4_PSE:
             self._forget()
-        for tlbs in (self.read_tlbs, self.write_tlbs, self.fetch_tlbs):
-            tlbs[0].pop(linear >> 12, None)
-            tlbs[1].pop(linear >> 12, None)
+        self.tlb.flush_page(linear >> 12)
+        self.fetch_tlbs[0].pop(linear >> 12, None)
+        self.fetch_tlbs[1].pop(linear >> 12, None)
         if self.cpu.on_flush is not None:
             self.cpu.on_flush(linear)
 
-    def drop_writable(self) -> None:
-        """A page became code: stores there must be noticed from now on."""
-        self.write_tlbs[0].clear()
-        self.write_tlbs[1].clear()
-
-    # -- x87 ----------------------------------------------------------------------------------------
-
-    def r80(self, n: int) -> int:
-        at = FPU_R + 3 * n
-        return self.s[at] | self.s[at + 1] << 32 | self.s[at + 2] << 64
-
-    def set_r80(self, n: int, value: int) -> None:
-        at = FPU_R + 3 * n
-        self.s[at], self.s[at + 1], self.s[at + 2] = value & c.M32, value >> 32 & c.M32, value >> 64
-
-    def f80(self, operation: str, form: str, control: int, x: int, y: int) -> tuple[int, int]:
-        return fpu.operate(operation, form, control, x, y)
-
-    def fpu_error(self) -> None:
-        raise NotModelled("an x87 exception with CR0.NE clear")
+    def remap(self) -> None:
+        """What is RAM has changed."""
+        self.tlb.forget_frames()
+        self.flush_tlb()
 
     # -- flags --------------------------------------------------------------------------------------
 
