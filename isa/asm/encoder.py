@@ -184,7 +184,7 @@ def _settled(mnemonic: str, operands: tuple[Resolved, ...], sizes: Sizes) -> tup
 def _build(mnemonic: str, operands: tuple[Resolved, ...], prefixes: Sequence[Token], sizes: Sizes) -> bytes:
     _known(mnemonic)
     mode, requested = sizes.mode, sizes.requested
-    operands = _settled(mnemonic, operands, sizes)
+    operands, prefixes = _overridden(mnemonic, _settled(mnemonic, operands, sizes), prefixes)
     memory = next((o for o in operands if isinstance(o, Mem)), None)
     address = memory.address if memory else requested.get("address", 0)
     segment, base = (memory.segment, memory.base) if memory else ("", "")
@@ -219,6 +219,20 @@ def _build(mnemonic: str, operands: tuple[Resolved, ...], prefixes: Sequence[Tok
     else:
         check(whole, mnemonic, operands, instructions, mode.bits)
     return whole
+
+
+def _overridden(
+    mnemonic: str, operands: tuple[Resolved, ...], prefixes: Sequence[Token]
+) -> tuple[tuple[Resolved, ...], Sequence[Token]]:
+    """A segment written before the instruction, as in `fs mov eax, [ebx]`, moved to its address."""
+    named = [p for p in prefixes if p.text.lower() in SEGMENT_PREFIX]
+    memory = next((o for o in operands if isinstance(o, Mem)), None)
+    if not named or memory is None or mnemonic in STRINGS:
+        return operands, prefixes
+    if memory.segment or len(named) > 1:
+        raise Problem("an address has one segment", named[-1])
+    there = memory._replace(segment=named[0].text.lower())
+    return tuple(there if o is memory else o for o in operands), [p for p in prefixes if p not in named]
 
 
 def _with_narrow_address(

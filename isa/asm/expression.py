@@ -364,7 +364,7 @@ class ExpressionParser:
                 raise Problem(
                     f"`${cursor.here.text}` is an AT&T operand",
                     token,
-                    hint=f"write Intel operands: {cursor.here.text} without the dollar sign",
+                    hint=f"write Intel operands: {cursor.here.text} without the dollar sign; or put .att_syntax above",
                 )
             return Here(token, self.scope.position())
         if token.text == "$$":
@@ -373,7 +373,8 @@ class ExpressionParser:
             raise Problem(
                 f"`%{cursor.here.text}` is an AT&T operand",
                 token,
-                hint=f"write Intel operands: {cursor.here.text} without the percent sign, destination first",
+                hint=f"write Intel operands: {cursor.here.text} without the percent sign, destination first; "
+                "or put .att_syntax above",
             )
         raise Problem(f"expected a value but found `{token.text}`", token)
 

@@ -114,6 +114,11 @@ lock inc word [bx]
 mov eax, dr7
 test word [bx], 3
 xlatb
+fs mov ax, [bx]
+cs lgdt [0x1234]
+es lodsb
+ss mov eax, [bx]
+cs xlatb
 sub sp, 200
 add dword [bp+4], 8
 xor edx, edx
