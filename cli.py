@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from vmm.report.status import ExitStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vmm.compare import Comparison
-    from vmm.machine import Machine, Outcome, Result
+    from vmm.machine import Machine, Result
 
 Decorator = Callable[[Any], Any]
 
@@ -26,28 +27,6 @@ BUDGET = 50_000_000
 MEMORY = 16 << 20
 MAX_COLUMNS = 110
 PIPE_COLUMNS = 160
-
-
-class ExitStatus(IntEnum):
-    """What `vmsim` returns to the shell."""
-
-    OK = 0
-    INTERNAL_ERROR = 1  # a mistake of vmsim's own
-    USAGE = 2
-    BAD_GUEST = 3  # cannot be read, assembled or loaded
-    GUEST_FAILURE = 4  # the guest says so itself
-    GUEST_CRASH = 5  # a triple fault, a fault that nobody handled, or something that is not modelled
-    BUDGET = 6  # instructions or time used up
-    DIVERGENCE = 7  # a mode that promises equivalence broke its promise
-    INTERRUPTED = 130
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> ExitStatus:
-        """The status for the end of a run."""
-        if outcome in ("triple-fault", "unhandled", "unsupported"):
-            return cls.GUEST_CRASH
-        names = {"success": cls.OK, "failure": cls.GUEST_FAILURE, "budget": cls.BUDGET}
-        return names.get(outcome, cls.INTERRUPTED if outcome == "interrupted" else cls.INTERNAL_ERROR)
 
 
 # -- the group: exceptions become one line and a status ---------------------------------------------------
@@ -380,6 +359,24 @@ def explain(words: tuple[str, ...], as_json: bool) -> None:
         return
     styles: dict[str, dict[str, Any]] = {"head": {"bold": True}, "code": {"fg": "cyan"}}
     for style, line in explaining.lines(found, columns()):
+        click.echo(click.style(line, **styles[style]) if style in styles else line)
+
+
+@command("classify", "classify --json")
+@json_option
+def classify(as_json: bool) -> None:
+    """Find the classes of Popek and Goldberg by experiment.
+
+    Every instruction is run in supervisor and user mode, on the x86 as it was built and on one whose
+    sensitive instructions all trap. It takes some seconds."""
+    from vmm.report import classes
+
+    results = list(classes.experiments())
+    if as_json:
+        print_json(classes.document(results))
+        return
+    styles: dict[str, dict[str, Any]] = {"head": {"bold": True}, "silent": {"fg": "yellow"}}
+    for style, line in classes.lines(results):
         click.echo(click.style(line, **styles[style]) if style in styles else line)
 
 

@@ -25,6 +25,7 @@ from functools import cache
 from isa import consts as c
 from isa.cpu import Cpu
 from isa.decode import TruncatedCode, decode
+from isa.disasm import format_insn
 from isa.exits import NATIVE, Reason, TrapPolicy
 from isa.faults import Fault, NotModelled
 from isa.insn import Insn
@@ -87,7 +88,7 @@ class Finding:
     def note(self, kind: str, insn: Insn, text: str) -> None:
         """Remember a class and the first example of it."""
         self.classes.add(kind)
-        self.witness.setdefault(kind, f"{insn.raw.hex(' ')}: {text}")
+        self.witness.setdefault(kind, f"{format_insn(insn, CODE)}: {text}")
 
 
 @dataclass(frozen=True, slots=True)

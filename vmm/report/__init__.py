@@ -6,6 +6,8 @@
     listing    disassembly with source lines and symbols
     doctor     what is installed, and whether it works
     bench      how fast vmsim is
+    classes    Popek and Goldberg's classes, by experiment
+    status     the exit statuses
 
 The comparison of modes has its own room, `vmm.compare`.
 """
