@@ -364,7 +364,7 @@ class ExpressionParser:
                 raise Problem(
                     f"`${cursor.here.text}` is an AT&T operand",
                     token,
-                    hint=f"write Intel operands: {cursor.here.text} without the dollar sign; or put .att_syntax above",
+                    hint=f"write {cursor.here.text} without the dollar sign, or put .att_syntax above",
                 )
             return Here(token, self.scope.position())
         if token.text == "$$":

@@ -39,7 +39,7 @@ MISTAKES = [
     ("mov eax, [eax+bx]", 1, 10, "cannot mix 16-bit and 32-bit", None),
     ("mov eax, (1+2", 1, 14, "expected `)`", None),
     ("mov ebx, eax + 1", 1, 10, "arithmetic on a register", "brackets"),
-    ("movl $5, %eax", 1, 6, "AT&T operand", "Intel"),
+    ("movl $5, %eax", 1, 6, "AT&T operand", ".att_syntax"),
     ("movl 5, eax", 1, 1, "unknown instruction `movl`", "AT&T"),
     ("mov %eax, %ebx", 1, 5, "AT&T operand", "percent"),
     ("jmp *eax", 1, 5, "AT&T", "jmp [eax]"),
