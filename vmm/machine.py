@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from isa.model import DEFAULT as DEFAULT_MODEL
+from isa.model import Model
 from vmm.clock import Clock
 from vmm.devices.pc import PcDevices
 from vmm.events import Diverged, Ledger
@@ -117,12 +119,19 @@ class Machine:
     """
 
     def __init__(
-        self, image: Image, mode: str | None = None, *, memory: int = DEFAULT_MEMORY, rom: bytes = b""
+        self,
+        image: Image,
+        mode: str | None = None,
+        *,
+        memory: int = DEFAULT_MEMORY,
+        model: Model = DEFAULT_MODEL,
+        rom: bytes = b"",
     ) -> None:
         from vmm.modes import BARE, MODES
 
         self.image = image
         self.memory = memory
+        self.model = model
         self.ledger = Ledger()
         self.clock = Clock()
         self.layout = AddressMap(memory, space=TimedSpace(self), rom=rom)
@@ -136,7 +145,7 @@ class Machine:
 
     def another(self) -> Machine:
         """A machine like this one, before its first instruction."""
-        return Machine(self.image, self.mode.name, memory=self.memory)
+        return Machine(self.image, self.mode.name, memory=self.memory, model=self.model, rom=self.layout.rom)
 
     # -- time ---------------------------------------------------------------------------------------
 

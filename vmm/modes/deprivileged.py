@@ -49,7 +49,7 @@ class Deprivileged(Mode):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
-        self.host = Host(machine.memory, self.policy)
+        self.host = Host(machine.memory, self.policy, machine.model)
         self.vm = VirtualMachine(self.host, machine)
         self.cpu = self.host.cpu
         self.guest = self.vm.cpu

@@ -42,7 +42,7 @@ class Native(Mode):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         memory = PcMemory(Ram(machine.memory + len(machine.layout.rom)), machine.layout)
-        self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.pic)
+        self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.pic, model=machine.model)
         self.cpu.handlers = [self._counted(row) if row.name in COUNTED else row.define for row in ROWS]
         self.cpu.set_policy(self.cpu.policy)
         self.cpu.on_delivery = self.delivered

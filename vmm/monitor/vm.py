@@ -21,6 +21,7 @@ from isa.consts import PAGE_SIZE
 from isa.cpu import Cpu
 from isa.exits import TrapPolicy
 from isa.memory import PhysicalMemory, Ram
+from isa.model import DEFAULT, Model
 from vmm.memory import PcMemory
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ class OutOfFrames(Exception):
 class Host:
     """The real machine: RAM, one processor, and a pool of frames for the monitor."""
 
-    def __init__(self, guest_bytes: int, policy: TrapPolicy) -> None:
+    def __init__(self, guest_bytes: int, policy: TrapPolicy, model: Model = DEFAULT) -> None:
         self.guest_frames = guest_bytes // PAGE_SIZE
         self.ram = Ram((MONITOR_FRAMES + self.guest_frames) * PAGE_SIZE)
-        self.cpu = Cpu(PhysicalMemory(self.ram), policy=policy)
+        self.cpu = Cpu(PhysicalMemory(self.ram), policy=policy, model=model)
         self.pool = [n * PAGE_SIZE for n in reversed(range(MONITOR_FRAMES))]
 
     def allocate(self) -> int:
@@ -71,7 +72,7 @@ class VirtualMachine:
         self.ledger = machine.ledger
         rom = [host.allocate() for _ in range(0, len(machine.layout.rom), PAGE_SIZE)]
         self.memory = PcMemory(host.ram, machine.layout, host.scattered_frames() + rom)
-        self.cpu = Cpu(self.memory, machine.ports, machine.devices.pic)
+        self.cpu = Cpu(self.memory, machine.ports, machine.devices.pic, model=machine.model)
 
     @property
     def count(self) -> int:
