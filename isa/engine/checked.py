@@ -194,7 +194,8 @@ _TAKES: dict[str, tuple[Any, ...]] = {
     "repeat": (), "set_segment": (None, 16, 32, 32, 16), "set_cpl": (2,), "flush_page": (32,),
     "inhibit_interrupts": (), "halt": (), "intercepts": (32, None), "port_in": (16, None),
     "port_out": (16, "w", None), "cpuid": (32, 32), "timestamp": (), "read_msr": (32,),
-    "r80": (3,), "set_r80": (3, 80), "f80": (None, None, 16, 80, 80), "fpu_error": (), "write_msr": (32, 32, 32), "eflags": (), "cf": (), "pf": (), "af": (), "zf": (), "sf": (), "of": (),
+    "r80": (3,), "set_r80": (3, 80), "f80": (None, None, 16, 80, 80), "fpu_error": (),
+    "write_msr": (32, 32, 32), "eflags": (), "cf": (), "pf": (), "af": (), "zf": (), "sf": (), "of": (),
 }  # fmt: skip
 _GIVES: dict[str, Any] = {
     "zext": "to", "trunc": "to", "sext": "to", "sar": "w", "slt": 1, "umul": "w", "smul": "w", "udivmod": "w",

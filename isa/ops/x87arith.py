@@ -284,10 +284,10 @@ def fcos(b: Builder, i: Insn) -> None:
 
 def _two(b: Builder, i: Insn, first: Word, second: Word, flags: Word, codes: int) -> None:
     """Two results: the first into ST(0), then the second is pushed."""
-    if not in_use(b, 0):
-        first, second, flags = INDEFINITE, INDEFINITE, UNDERFLOW
     if in_use(b, NEXT):
         first, second, flags = INDEFINITE, INDEFINITE, OVERFLOW
+    if not in_use(b, 0):
+        first, second, flags = INDEFINITE, INDEFINITE, UNDERFLOW
     note(b, i)
     signal(b, flags, codes)
     if not (refused(b, flags) | ((flags & FSW_C2) != 0)):

@@ -19,8 +19,9 @@ class Crashed(Exception):
 class Oracle:
     """Answers batches of cases; a case that kills the child is answered with None."""
 
-    def __init__(self, setup: dict) -> None:
+    def __init__(self, setup: dict, child: Path = CHILD) -> None:
         self.setup = setup
+        self.child = child
         self.process: subprocess.Popen | None = None
         self.crashes = 0
 
@@ -51,7 +52,7 @@ class Oracle:
     def _ask(self, selectors: dict[str, int], base: int, cases: list) -> list:
         if self.process is None:
             self.process = subprocess.Popen(
-                [sys.executable, str(CHILD)],
+                [sys.executable, str(self.child)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -70,7 +70,7 @@ def compare(i, at, theirs):
         return None  # objdump reads 3E as NOTRACK and forgets the other segment prefixes
     if length != i.length:
         return f"length {length}"
-    if i.row == UNMODELLED or row_name(i) in (*STRINGS, "xlat", "nop", "aam", "aad"):
+    if i.row == UNMODELLED or row_name(i) in (*STRINGS, "xlat", "nop", "aam", "aad", "fneni"):
         return None
     if i.name in ("mov", "sldt", "str", "smsw") and i.dst.kind is Kind.REG32 and operands[0] != str(i.dst):
         return "width"
