@@ -74,7 +74,9 @@ class AsmError(Exception):
     """The source cannot be assembled. `diagnostics` says why, in the order of the source."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics: list[Diagnostic] = list(diagnostics)
+        found = list(diagnostics)
+        files = {path: n for n, path in reversed([*enumerate(d.path for d in found)])}
+        self.diagnostics = sorted(found, key=lambda d: (files[d.path], d.line, d.column))
         super().__init__("\n\n".join(d.render() for d in self.diagnostics))
 
 

@@ -28,8 +28,9 @@ def test_a_kernel_prints_the_same_here_and_on_qemu(path: Path, tmp_path: Path) -
     kernel, console = tmp_path / "kernel.bin", tmp_path / "console"
     kernel.write_bytes(image.data)
     command = [
-        QEMU, "-cpu", "pentium2", "-kernel", str(kernel), "-m", "16", "-display", "none", "-no-reboot", "-monitor", "none",
-        "-serial", "none", "-debugcon", f"file:{console}", "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+        QEMU, "-cpu", "pentium2", "-kernel", str(kernel), "-m", "16", "-display", "none", "-no-reboot",
+        "-monitor", "none", "-serial", "none", "-debugcon", f"file:{console}",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
     ]  # fmt: skip
     ran = subprocess.run(command, timeout=30, check=False, stdin=subprocess.DEVNULL, capture_output=True)
     assert ran.returncode == 1
