@@ -74,7 +74,9 @@ REGISTER_FORMS = _register_forms() | {0xDED9: ("fcompp", ())}
 MEMORY_FORMS = {
     (opcode, n): text.split(":") for opcode, line in _MEMORY.items() for n, text in enumerate(line.split())
 }
-NAMES = sorted({name for name, _ in REGISTER_FORMS.values()} | {name for name, *_ in MEMORY_FORMS.values()} - {"-"})
+NAMES = sorted(
+    {name for name, _ in REGISTER_FORMS.values()} | {name for name, *_ in MEMORY_FORMS.values()} - {"-"}
+)
 _NUMBERS = {name: ids.X87 + n for n, name in enumerate(NAMES)}
 
 
