@@ -11,13 +11,15 @@ physical memory, to emulate with the very same definitions (`execute`, `deliver`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from isa import consts as c
 from isa import ops as _ops  # fills the table
 from isa.deliver import HARDWARE, SOFTWARE, interrupt
+from isa.engine.context import GUARD, MISS
 from isa.engine.intwords import IntWords
 from isa.engine.reference import Reference
 from isa.exits import NATIVE, Exit, Reason, TrapPolicy
@@ -38,7 +40,14 @@ from isa.model import DEFAULT, Model
 from isa.state import CPL, CR0, CR2, DR, EFLAGS, EIP, HALTED, SHADOW, new_state
 from isa.table import ROWS, Definition
 
+if TYPE_CHECKING:
+    from isa.engine.threaded import Threaded
+
 assert _ops
+
+DEFAULT_ENGINE = "reference"
+HOT = 20_000  # instructions after which native code is worth its start
+NEVER = 1 << 63
 
 
 class Ports(Protocol):
@@ -121,6 +130,7 @@ class Cpu:
         interrupts: InterruptSource | None = None,
         policy: TrapPolicy = NATIVE,
         model: Model = DEFAULT,
+        engine: str | None = None,
     ) -> None:
         self.memory = memory
         self.ports: Ports = ports or NoPorts()
@@ -136,12 +146,19 @@ class Cpu:
             None  # told of what was delivered: vector, the fault or None for an interrupt, EIP before
         )
         self.on_int: Callable[[int], None] | None = None  # told of INT n before it looks at the IDT
-        self.until = 0  # where `run` comes back; `shorten` may move it nearer
+        self.on_tally: Callable[[str, int, int], None] | None = (
+            None  # told how often native code did something: "executed" row, "int" vector, "fault" vector
+        )
+        self.detailed = False  # `on_delivery` and `on_int` want each event, not only `on_tally` the sum
+        self.native: Threaded | None = None
+        self.engine_name = engine or os.environ.get("VMSIM_ENGINE") or DEFAULT_ENGINE
+        self.until = self.bound = 0  # where `run` comes back; `shorten` may move it nearer
         self.stop_requested = False
         self.handlers = self.trapping_handlers = _handlers(frozenset(), model.features)
         self.policy = policy
         self.engine = Reference(self)
         self.set_policy(policy)
+        self.native_from = {"reference": NEVER, "native": 0}.get(self.engine_name, HOT)
 
     # -- configuration ------------------------------------------------------------------------------
 
@@ -150,6 +167,15 @@ class Cpu:
         self.policy = policy
         self.trapping_handlers = _handlers(policy.instructions, self.model.features)
         self.engine.set_cpl(self.s[CPL])
+        if self.native is not None:
+            self.native.configure()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody wants to hear of each delivery."""
+        return not self.detailed and (
+            self.on_tally is not None or (self.on_delivery is None and self.on_int is None)
+        )
 
     def timestamp(self) -> int:
         """The time-stamp counter: one tick per instruction."""
@@ -169,6 +195,7 @@ class Cpu:
     def shorten(self, until: int) -> None:
         """Make the current `run` come back at `until` at the latest: a device wants to be looked at."""
         self.until = min(self.until, until)
+        self.bound = min(self.bound, until)
 
     def request_stop(self) -> None:
         """Make `run` return with STOP at the next instruction boundary."""
@@ -199,16 +226,52 @@ class Cpu:
             except NotModelled as missing:
                 result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self._current())
         engine.settle()
+        if self.native is not None:
+            self.native.tell()
         return result
 
     def _run_free(self) -> Exit | None:
-        engine, s, fetch = self.engine, self.s, self.engine.fetch
+        """Run without breakpoints: natively as soon as that is worth its start."""
+        if self.native is None and self.count >= self.native_from:
+            self._start_native()
+        if self.native is not None:
+            return self._run_native(self.native)
+        self.bound = min(self.until, self.native_from)
+        leave = self._run_reference()
+        return None if leave is None and self.count < self.until else leave or Exit(Reason.UNTIL)
+
+    def _start_native(self) -> None:
+        """From now on in native code, if this host can make it."""
+        from isa.engine.threaded import start
+
+        self.native_from = NEVER
+        self.native = start(self)
+
+    def _run_native(self, native: Threaded) -> Exit | None:
+        """In native code; the reference engine runs what that cannot."""
+        engine = self.engine
         while self.count < self.until:
             if engine.attention:
                 leave = self._attend()
                 if leave is not None:
                     return leave
-                if self.count >= self.until:
+                if self.count < self.until and engine.attention:
+                    self._one()
+                continue
+            why = native.run(self.until - self.count)
+            if why == GUARD or (why == MISS and not native.resolve()):
+                self._one()
+        return Exit(Reason.UNTIL)
+
+    def _run_reference(self) -> Exit | None:
+        """In the reference engine, up to `bound`; None: got there."""
+        engine, s, fetch = self.engine, self.s, self.engine.fetch
+        while self.count < self.bound:
+            if engine.attention:
+                leave = self._attend()
+                if leave is not None:
+                    return leave
+                if self.count >= self.bound:
                     break
             eip = s[EIP]
             page = engine.tf.get(((eip + engine.cs_base) & 0xFFFF_FFFF) >> 12)
@@ -220,7 +283,7 @@ class Cpu:
             engine.handlers[insn.row](engine, insn)
             s[EIP] = engine.next
             self.count += insn.weight
-        return Exit(Reason.UNTIL)
+        return None
 
     def _run_watching(self, breakpoints: Container[int]) -> Exit | None:
         """`_run_free`, with a question before each instruction. Where HLT or an interrupt comes first, the

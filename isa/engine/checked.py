@@ -205,7 +205,17 @@ _GIVES: dict[str, Any] = {
 }  # fmt: skip
 _WIDTH_AT = {"zext": {"w": 1, "to": 2}, "sext": {"w": 1, "to": 2}, "trunc": {"to": 1}}
 _STORES = {"store", "store_system"}
-_CHANGES = {"change_flags", "set_eflags", "jump", "go", "set_segment", "set_cpl", "set_flags", "halt", "set_r80"}
+_CHANGES = {
+    "change_flags",
+    "set_eflags",
+    "jump",
+    "go",
+    "set_segment",
+    "set_cpl",
+    "set_flags",
+    "halt",
+    "set_r80",
+}
 
 
 class _Words:

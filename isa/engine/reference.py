@@ -115,6 +115,13 @@ class Reference(X87Ints, IntWords):
         self.bits = 32 if s[ATTR + c.CS] & c.ATTR_DB else 16
         self.key = 0 if self.bits == 32 else 0x1000
 
+    def adopt_segments(self, read_end: list[int], write_end: list[int]) -> None:
+        """Another engine has loaded segments, and knows their ends already."""
+        self.bases[:] = self.s[BASE : BASE + 8]
+        self.read_end[:], self.write_end[:] = read_end, write_end
+        self.mirror_code()
+        self._level(self.s[CPL])
+
     def _level(self, cpl: int) -> None:
         user = 1 if cpl == 3 else 0
         self.user = user

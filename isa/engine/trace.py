@@ -37,7 +37,7 @@ _DECISIONS = (ast.IfExp, ast.BoolOp, ast.Not, ast.Call)
 _functions: dict[FunctionType, Callable[..., Any]] = {}
 
 
-def run(define: Callable[..., None], *arguments: Any) -> Any:
+def run(define: Callable[..., Any], *arguments: Any) -> Any:
     """Trace a definition; a `TraceError` that comes out says where it is."""
     try:
         return rewritten(define)(*arguments)

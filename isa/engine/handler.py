@@ -1,0 +1,498 @@
+"""A handler: the definition of an instruction compiled for a shape, and threaded to the next handler.
+
+    i32 handler(ptr state, ptr rec, i64 left, ptr ctx, ptr tlb, ptr ram)
+
+A handler first looks whether the budget is spent, does what the definition says and tail-calls the handler
+of the next record; so native code goes on until it has a reason to come back. Nothing is stored into the
+state before the end, except memory, which the definitions check first; whatever a handler cannot do
+leaves by a tail call of `@guard`, and the reference engine runs the instruction. A missing translation
+leaves by `@fill_…`, which provides it and starts the instruction again. `kernel.py` has those routines.
+
+Registers that the record names are loaded and stored through it. Since a definition also names registers
+itself (ESP, ECX), both kinds may mean the same one; where the order of reading and writing could then
+matter, `Alias` asks for a handler that knows its registers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from isa import flags
+from isa.consts import CS
+from isa.engine.builder import FAULT, Exit, Native, Saved
+from isa.engine.context import (
+    ADDRESS,
+    ARGUMENTS,
+    AWAKE,
+    ERROR,
+    EXECUTED,
+    INTERCEPTS,
+    NO_ERROR,
+    PAGE_EIP,
+    PARAMETERS,
+    QUIET,
+    R_DISP,
+    R_IMM,
+    R_LENGTH,
+    R_NEXT,
+    R_OFFSET,
+    R_REGS,
+    R_SCALE,
+    R_TARGET,
+    RETURN,
+    TRAPS,
+    VECTOR,
+)  # fmt: skip
+from isa.engine.frames import tracing
+from isa.engine.nativememory import Memory
+from isa.engine.records import TAKES_OPERANDS, WORDS, Record
+from isa.engine.shapes import DYNAMIC, Shape
+from isa.engine.ssa import LIKELY, Block, Path, Pick
+from isa.engine.trace import run
+from isa.engine.words import TraceError, Value, Word, fit, text, truth
+from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
+from isa.state import CPL, EFLAGS, EIP, LIMIT
+from isa.table import ROWS, Sensitive
+
+GENERAL = 8  # the general registers are the words below
+_NAME = re.compile(r"%(w\d+|f[0-3]|r\d+|here|next|imm[01]|disp|scale|page_eip)\b")
+
+
+class Alias(TraceError):
+    """A register from the record and one that the definition names may be the same, and it matters."""
+
+
+class Words:
+    """`b.s`: words of the state, those above DYNAMIC meaning registers of the record."""
+
+    def __init__(self, builder: Threaded) -> None:
+        self._builder = builder
+
+    def __getitem__(self, n: Word) -> Word:
+        b = self._builder
+        if isinstance(n, Value):
+            at = b.code.value(f"getelementptr i32, ptr %state, i64 {n.widen(64).text}", 64)
+            return b.code.value(f"load i32, ptr {at.text}", 32, pure=False)
+        b.check_alias(n, writes=False)
+        return b.words[n] if n in b.words else b.initial(n)
+
+    def __setitem__(self, n: int, value: Word) -> None:
+        if n == EFLAGS:
+            raise TraceError("EFLAGS is written by set_eflags")
+        b = self._builder
+        b.check_alias(n, writes=True)
+        b.words[n] = fit(value, 32)
+
+
+class Threaded(Memory, Native):
+    """What handlers and the routines of `kernel.py` share: exits, the state, memory, flags, control."""
+
+    sensitive = False
+    direct = False  # a direct jump that stays in its page
+    nested = False  # on the way to the handler of a fault: another fault is not for native code
+
+    def __init__(self, name: str) -> None:
+        super().__init__({})
+        self.name = name
+        self.s = Words(self)  # type: ignore[assignment]
+        self.prologue: list[str] = []
+        self.segments: set[int] = set()
+        self.flushed = False
+        self.repeats = False
+        self.here, self.next = Value(self.code, "%here", 32), Value(self.code, "%next", 32)
+        self.intrinsics |= {
+            "isa.deliver.interrupt": self._deliver,
+            "isa.deliver.through_vector": self._elsewhere,
+            "isa.ops.flow.check_target": lambda b, target: self.check_target(target),
+            "isa.ops.farflow.go_real": self._elsewhere,
+            "isa.ops.farflow.return_to_v86": self._elsewhere,
+            "isa.ops.system.set_cr0": self._elsewhere,
+            "isa.ops.system.set_cr4": self._elsewhere,
+            "isa.segment.load_real": self._elsewhere,
+        }
+
+    # -- registers --------------------------------------------------------------------------------
+    def check_alias(self, n: int, *, writes: bool) -> None:
+        """Refuse what depends on whether two registers are the same: what the record names is stored last."""
+        if n >= DYNAMIC:
+            if not writes and n not in self.words and any(other < GENERAL for other in self.words):
+                raise Alias(f"word {n} may have changed")
+        elif n < GENERAL and any(other >= DYNAMIC for other in self.words):
+            raise Alias(f"word {n} may have changed")
+
+    def merge(self, saved: Sequence[Saved], pick: Pick) -> None:
+        keys = {n for s in saved for n in s.words if n < GENERAL or n >= DYNAMIC}
+        both = min(keys, default=GENERAL) < GENERAL and max(keys) >= DYNAMIC
+        if both and any(keys - s.words.keys() for s in saved):
+            raise Alias("registers that may be the same have changed on different ways")
+        super().merge(saved, pick)
+
+    def field(self, name: str) -> Value:
+        """A word of the record."""
+        return Value(self.code, f"%{name}", 32)
+
+    # -- the context ------------------------------------------------------------------------------
+    def context(self, n: int, type_: str = "i64", w: int = 64) -> Value:
+        """Load a word of the context."""
+        at = self.code.value(f"getelementptr i64, ptr %ctx, i64 {n}", 64)
+        return self.code.value(f"load {type_}, ptr {at.text}", w, pure=False)
+
+    def _context_store(self, n: int, value: Word) -> None:
+        at = self.code.value(f"getelementptr i64, ptr %ctx, i64 {n}", 64)
+        self.code.effect(f"store i64 {text(fit(value, 64))}, ptr {at.text}")
+
+    def context_byte(self, n: int, index: Word) -> Value:
+        """Load a byte of a table in the context."""
+        wide = text(fit(index, 64))
+        at = self.code.value(f"getelementptr i64, ptr %ctx, i64 {n}", 64)
+        at = self.code.value(f"getelementptr i8, ptr {at.text}, i64 {wide}", 64)
+        return self.code.value(f"load i8, ptr {at.text}", 8, pure=False)
+
+    def add_context(self, n: int, by: Word) -> None:
+        """Count."""
+        self._context_store(n, self.context(n) + fit(by, 64))
+
+    # -- leaving ----------------------------------------------------------------------------------
+    def tail(self, function: str, block: Block | None = None, rec: str = "%rec", left: str = "%left") -> None:
+        """End a block by going on in another function."""
+        block = block or self.code.current()
+        name = self.code.name("t")
+        arguments = ARGUMENTS.replace("%rec", rec).replace("%left", left)
+        block.lines.append(f"%{name} = musttail call i32 {function}({arguments})")
+        block.pure = False
+        block.end = f"ret i32 %{name}"
+
+    def exit(
+        self, block: Block, reason: int, eip: Word, words: dict[int, Word], record: Record, end: str = "exit"
+    ) -> Exit:
+        """All exits find the state untouched."""
+        self.tail("@fault" if reason >= FAULT else "@guard", block)
+        return Exit(block, reason, 0, {}, record, 0)
+
+    def fault(self, fault: Fault | NotModelled) -> None:
+        if self.sensitive or self.nested or not isinstance(fault, Fault):
+            self._guarded()
+            return
+        error: Any = fault.error
+        self._context_store(ERROR, NO_ERROR if error is None else error)
+        if isinstance(fault, PageFault):
+            self._context_store(ADDRESS, fault.address)
+        self._context_store(VECTOR, fault.vector)
+        self.leave(FAULT)
+
+    # -- flags ------------------------------------------------------------------------------------
+    def _packed(self) -> Word:
+        known, result = self.memo.get("flags", (None, 0))
+        if known is self.record or self.record.kind is not None:
+            return super()._packed()
+        result = self._ask("flags", 32)
+        self.memo["flags"] = (self.record, result)
+        return result
+
+    def _ask(self, function: str, w: int) -> Value:
+        """Let a function look at a record that is known only now."""
+        arguments = ", ".join(f"i32 {text(fit(x, 32))}" for x in self.record.words())
+        return self.code.value(f"call preserve_mostcc i{w} @h_{function}({arguments})", w, pure=False)
+
+    def _flag(self, name: str, position: int) -> Word:
+        record = self.record
+        if record.kind is not None:
+            return super()._flag(name, position)
+        r: Any = record.r
+        op: Any = record.op
+        is_packed = (op & 0xFF) == flags.PACKED
+        match name:
+            case "zf":
+                return self._select(is_packed, (r >> 6) & 1, r == 0)
+            case "sf":
+                return self._select(is_packed, (r >> 7) & 1, (r >> ((op >> 8) - 1)) & 1)
+            case "pf":
+                return self._select(is_packed, (r >> 2) & 1, flags.parity(flags.LOGIC, 32, r))
+            case "cf" | "of":
+                return self._ask(name, 1)
+        return super()._flag(name, position)
+
+    def _select(self, test: Value, yes: Any, no: Any) -> Value:
+        """One of two truth words."""
+        return self.code.value(f"select i1 {test.text}, i1 {yes.fit(1).text}, i1 {no.fit(1).text}", 1)
+
+    def condition(self, cc: int) -> Word:
+        record = self.record
+        if record.kind is not None or cc >> 1 not in (1, 3, 6, 7):
+            return super().condition(cc)
+        op: Any = record.op
+        code = self.code
+        subtracted = (op & 0xFF) == flags.SUB
+        origin = code.current()
+        quick, state = code.open(), self.save()
+        x, y = (fit(word, 32) for word in (record.x, record.y))
+        if cc >> 1 in (6, 7):
+            up: Any = 32 - (op >> 8)
+            x, y = x << up, y << up
+            holds = self.slt(x, y, 32) if cc >> 1 == 6 else truth(self.slt(y, x, 32)) == 0
+        else:
+            holds = x < y if cc >> 1 == 1 else x <= y
+        quick, first = code.here, Path(code.here, state, truth(holds))
+        slow = code.open()
+        general = truth(flags.condition(self, cc & ~1))  # type: ignore[arg-type]
+        second = Path(code.here, state, general)
+        origin.end = f"br i1 {subtracted.text}, label %{quick.label}, label %{slow.label}"
+        origin.pure = False
+        result: Any = code.meet([first, second])
+        return truth(result) == 0 if cc & 1 else result
+
+    def set_eflags(self, value: Word) -> None:
+        super().set_eflags(value)
+        self.awake = fit(value, 32) & self.context(AWAKE, "i32", 32)
+
+    # -- control ----------------------------------------------------------------------------------
+    def check_target(self, target: Word) -> None:
+        """#GP(0) unless the target lies within CS; a page that is executed does."""
+        if not self.direct:
+            self.fault_if(target > self.s[LIMIT + CS], GeneralProtection(0))
+
+    def jump(self, target: Word) -> None:
+        self.check_target(target)
+        self.go(target)
+        if self.direct:
+            self.memo["branch"] = (self.eip, True, target)
+
+    def branch(self, taken: Word, target: Word) -> None:
+        taken = truth(taken)
+        if not self.direct:
+            self.fault_if(taken & (target > self.s[LIMIT + CS]), GeneralProtection(0))
+        if not isinstance(taken, Value):
+            if taken:
+                self.jump(target)
+            return
+        self.eip = Value(self.code, "%branch", 32)  # stands for what `finish` does with it
+        self.memo["branch"] = (self.eip, taken, target)
+
+    def repeat(self) -> None:
+        self.eip, self.repeats = self.here, True
+
+    def set_segment(self, segment: int, selector: Word, base: Word, limit: Word, attr: Word) -> None:
+        super().set_segment(segment, selector, base, limit, attr)
+        self.segments.add(segment)
+
+    def flush_tlb(self, *, keep_global: bool = False) -> None:
+        self.guard(self.context(QUIET) != 0)
+        self.code.effect("call void @flush(ptr %ctx)")
+        self.flushed = True
+
+    def flush_page(self, linear: Word) -> None:
+        self.guard(self.context(QUIET) != 0)
+        self.code.effect(f"call void @flush_page(ptr %state, ptr %ctx, i32 {text(fit(linear, 32))})")
+        self.flushed = True
+
+    def intercepts(self, vector: Word, software: bool) -> None:
+        if software:
+            self.guard(self.context_byte(INTERCEPTS, vector) == 0)
+
+    def _deliver(
+        self, b: Any, vector: Word, error: Word | None, return_eip: Word, source: int, resume: int = 0
+    ) -> None:
+        """`deliver.interrupt`: a software interrupt goes on in the routine that all of them share."""
+        self.guard(self.context(QUIET) != 0)
+        self._context_store(VECTOR, vector)
+        self._context_store(RETURN, return_eip)
+        self.tail("@deliver_software")
+
+    # -- the text ---------------------------------------------------------------------------------
+    def store_state(self, words: dict[int, Word], record: Record) -> None:
+        """Write the variables back; registers of the record last."""
+        for n in sorted(words):
+            if n < DYNAMIC:
+                at = self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text
+            else:
+                at = f"%ra{n}"
+            self.code.effect(f"store i32 {text(words[n])}, ptr {at}")
+        if record is not self.head_record:
+            operands = record.kind is None or record.kind in (*TAKES_OPERANDS, flags.RESULT)
+            wanted = (True, operands, operands or record.kind in (flags.INC, flags.DEC), True)
+            for n, word, want in zip(WORDS, record.words(), wanted, strict=True):
+                if want:
+                    at = self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text
+                    self.code.effect(f"store i32 {text(fit(word, 32))}, ptr {at}")
+
+    def store_eip(self, eip: Word) -> None:
+        at = self.code.value(f"getelementptr i32, ptr %state, i64 {EIP}", 64).text
+        self.code.effect(f"store i32 {text(fit(eip, 32))}, ptr {at}")
+
+    def mirror_segments(self) -> None:
+        """Bring the context's view of changed segments up to date; the state has been stored."""
+        for n in sorted(self.segments):
+            self.code.effect(f"call void @mirror(ptr %state, ptr %ctx, i64 {n})")
+
+    def dispatch(self, eip: Word, left: str) -> None:
+        """Go on at any EIP."""
+        self.store_eip(eip)
+        self.tail("@dispatch", left=left)
+
+    def follow(self, field: int, left: str) -> None:
+        """Go on at the record that this one points to."""
+        at = self.code.value(f"getelementptr i8, ptr %rec, i64 {field}", 64).text
+        rec = self.code.value(f"load ptr, ptr {at}", 64, pure=False).text
+        handler = self.code.value(f"load ptr, ptr {rec}", 64, pure=False).text
+        self.tail(handler, rec=rec, left=left)
+
+    def text(self) -> str:
+        """The function."""
+        body = self.code.text()
+        used = {m.group(1) for m in _NAME.finditer(body)}
+        return "\n".join(
+            [
+                f"define i32 @{self.name}({PARAMETERS}) nounwind {{",
+                *self.head(),
+                *_loads(used, set(re.findall(r"%ra(\d+)", body))),
+                f"br label %{self.code.blocks[0].label}",
+                body,
+                "}",
+                "",
+            ]
+        )
+
+    def head(self) -> list[str]:
+        return ["entry:"]
+
+
+def _loads(used: set[str], stored: set[str]) -> list[str]:
+    """Loads of what the body names."""
+    lines: list[str] = []
+
+    def load(name: str, of: str, offset: int, unit: str) -> None:
+        lines.append(f"%at_{name} = getelementptr {unit}, ptr {of}, i64 {offset}")
+        lines.append(f"%{name} = load i32, ptr %at_{name}")
+
+    fields = {"imm0": R_IMM, "imm1": R_IMM + 4, "disp": R_DISP, "scale": R_SCALE}
+    for name, offset in fields.items():
+        if name in used:
+            load(name, "%rec", offset, "i8")
+    if used & {"here", "next", "page_eip"}:
+        load("page_eip", "%ctx", PAGE_EIP, "i64")
+    if used & {"here", "next"}:
+        load("offset", "%rec", R_OFFSET, "i8")
+        lines.append("%here = add i32 %page_eip, %offset")
+    if "next" in used:
+        load("length", "%rec", R_LENGTH, "i8")
+        lines.append("%next = add i32 %here, %length")
+    for n, name in enumerate(("f0", "f1", "f2", "f3")):
+        if name in used:
+            load(name, "%state", WORDS[n], "i32")
+    words = {int(name[1:]) for name in used if re.fullmatch(r"w\d+", name)} | {int(n) for n in stored}
+    for n in sorted(words):
+        if n < DYNAMIC:
+            load(f"w{n}", "%state", n, "i32")
+            continue
+        load(f"ro{n}", "%rec", R_REGS + 4 * (n - DYNAMIC), "i8")
+        lines.append(f"%rw{n} = zext i32 %ro{n} to i64")
+        lines.append(f"%ra{n} = getelementptr i8, ptr %state, i64 %rw{n}")
+        lines.append(f"%w{n} = load i32, ptr %ra{n}")
+    return lines
+
+
+class Handler(Threaded):
+    """One instruction of a shape."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape.name)
+        self.shape = shape
+        row = ROWS[shape.row]
+        self.sensitive = row.sensitive is not Sensitive.INNOCUOUS
+        self.direct = shape.in_page
+        self.insn = shape.instruction(self.field)
+
+    def trace(self) -> str:
+        """Compile the definition; the function's text."""
+        token = tracing.set(self)
+        try:
+            self.before, self.awake = self.save(), 0
+            if self.sensitive:
+                wanted = self.context_byte(TRAPS, self.shape.row)
+                self.guard((self.initial(CPL) == 0) | (wanted == 0))
+            run(ROWS[self.shape.row].define, self, self.insn)
+            if self.code.here.end is None:
+                self._finish()
+        finally:
+            tracing.reset(token)
+        return self.text()
+
+    def head(self) -> list[str]:
+        return [
+            "entry:",
+            "%live = icmp sgt i64 %left, 0",
+            f"br i1 %live, label %start, label %spent{LIKELY}",
+            "spent:",
+            f"%stop = musttail call i32 @spent({ARGUMENTS})",
+            "ret i32 %stop",
+            "start:",
+        ]
+
+    def _finish(self) -> None:
+        code = self.code
+        eip = self.next if self.eip is None else self.eip
+        branch, taken, target = self.memo.get("branch", (None, None, None))
+        self.store_state(self.words, self.record)
+        self.mirror_segments()
+        if self.sensitive:
+            kernel: Any = self.initial(CPL) == 0
+            self.add_context(EXECUTED + self.shape.row, kernel)
+        left = "%left"
+        if self.shape.weight:
+            left = code.value(f"sub i64 %left, {self.shape.weight}", 64).text
+        self._look_around(eip, left)
+        if branch is not None and branch is eip:
+            self._branch(taken, target, left)
+        elif self.flushed or self.segments & {CS}:
+            self.dispatch(eip, left)
+        elif eip is self.next:
+            self.follow(R_NEXT, left)
+        elif self.repeats:
+            self._repeat(eip, left)
+        else:
+            self.dispatch(eip, left)
+
+    def _look_around(self, eip: Word, left: str) -> None:
+        """Come back after this instruction if EFLAGS say so."""
+        asleep = truth(self.awake == 0)
+        if isinstance(asleep, Value):
+            cold = self.code.require(asleep)
+            going_on, self.code.here = self.code.here, cold
+            self.store_eip(eip)
+            self.tail("@attention", left=left)
+            self.code.here = going_on
+
+    def _branch(self, taken: Any, target: Word, left: str) -> None:
+        """The two ways of a branch, each with a jump of its own for the host to predict."""
+        if isinstance(taken, Value):
+            origin = self.code.current()
+            yes = self.code.open()
+            self._taken(target, left)
+            no = self.code.open()
+            self.follow(R_NEXT, left)
+            origin.end = f"br i1 {taken.text}, label %{yes.label}, label %{no.label}"
+        else:
+            self._taken(target, left)
+
+    def _taken(self, target: Word, left: str) -> None:
+        if self.direct:
+            self.follow(R_TARGET, left)
+        else:
+            self.dispatch(target, left)
+
+    def _repeat(self, eip: Word, left: str) -> None:
+        """Again, or on."""
+        if eip is not self.here:
+            again = self.code.value(f"icmp eq i32 {text(eip)}, %here", 1)
+            origin, on = self.code.current(), self.code.open()
+            self.follow(R_NEXT, left)
+            here = self.code.open()
+            origin.end = f"br i1 {again.text}, label %{here.label}, label %{on.label}"
+        self.tail(f"@{self.name}", left=left)
+
+
+def handler_ir(shape: Shape) -> str:
+    """IR of the handler of a shape. Raises TraceError where the shape does not say enough."""
+    return Handler(shape).trace()

@@ -1,0 +1,375 @@
+"""The routines that handlers go on in: dispatch, translation, delivery, and the ways back to Python.
+
+    @enter         from Python: set the registers of the threaded code up and dispatch
+    @dispatch      find the record at CS:EIP, through the fetch translations
+    @unresolved    a record that is not made yet     @outside   the first byte of another page
+    @spent @guard @attention                         back to Python (`context` says why)
+    @fill          a translation that is missing, then the instruction again
+    @fault @deliver_plain @deliver_error @deliver_software      exceptions and INT n, through the IDT
+    @flush @flush_page @mirror                       what a handler calls on its way
+
+What x86 says about walks and delivery is not here: `isa.mmu` and `isa.deliver` are traced like any other
+definition. A fault on the way to a handler is left to the reference engine, which knows double faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from isa.consts import (
+    ATTR_DB,
+    CR0_PG,
+    CS,
+    M32,
+    RF,
+    VEC_PF,
+)
+from isa.deliver import HARDWARE, SOFTWARE, enter, interrupt, push_inner
+from isa.engine.context import (
+    ACCESS,
+    ADDRESS,
+    AS_CPL,
+    ATTENTION,
+    COUNTS,
+    ERROR,
+    FAULTS,
+    GUARD,
+    INTERRUPTS,
+    LEFT,
+    MAX_PAGES,
+    MISS,
+    NESTED,
+    NO_ERROR,
+    PAGE_EIP,
+    PAGE_ENTRIES,
+    PAGES,
+    POLICY,
+    POOL,
+    QUIET,
+    RECORD_SIZE,
+    RETURN,
+    SPENT,
+    STORE,
+    TLB,
+    VECTOR,
+)  # fmt: skip
+from isa.engine.frames import tracing
+from isa.engine.handler import Threaded
+from isa.engine.kernel_calls import ENTER, FLUSH, flag_ir, mirror_ir
+from isa.engine.nativememory import code_number, entry
+from isa.engine.records import runtime_ir
+from isa.engine.ssa import METADATA
+from isa.engine.trace import run
+from isa.engine.words import Value
+from isa.mmu import walk
+from isa.state import ATTR, BASE, CPL, CR0, CR2, EIP, LIMIT, SHADOW
+from isa.tlb import (
+    CODE,
+    FETCH,
+    FRAME_LOAD,
+    FRAME_STORE,
+    LOG,
+    LOG_SIZE,
+    LOGGED,
+    VALID,
+    WRITE,
+)
+from isa.tlb import PAGES as LINEAR_PAGES
+
+ROUTINES = (
+    "spent guard attention unresolved outside dispatch fill fault "
+    "deliver_plain deliver_error deliver_software"
+)
+
+DECLARATIONS = (
+    "".join(f"declare i32 @{name}(ptr, ptr, i64, ptr, ptr, ptr)\n" for name in ROUTINES.split())
+    + "declare void @flush(ptr)\ndeclare void @flush_page(ptr, ptr, i32)\ndeclare void @mirror(ptr, ptr, i64)\n"
+    + "declare preserve_mostcc i32 @h_flags(i32, i32, i32, i32)\n"
+    + "declare preserve_mostcc i1 @h_cf(i32, i32, i32, i32)\n"
+    + "declare preserve_mostcc i1 @h_of(i32, i32, i32, i32)\n"
+    + "".join(
+        f"declare i{w} @llvm.{name}.i{w}(i{w}, i1)\n" for name in ("cttz", "ctlz") for w in (16, 32, 64)
+    )
+)
+
+
+class Routine(Threaded):
+    """A routine in the making: like a handler, but it may start where no instruction does."""
+
+    def __init__(self, name: str, *, nested: bool = False) -> None:
+        super().__init__(name)
+        self.nested = nested
+        self.quiet: Any = True  # a word: whether faults may be delivered from here
+        del self.intrinsics["isa.deliver.interrupt"]
+        self.intrinsics |= {"isa.deliver.enter": self._enter, "isa.deliver.push_inner": self._push_inner}
+        self.before = self.save()
+
+    def fault(self, fault: Any) -> None:
+        if isinstance(self.quiet, Value):
+            self.guard(self.quiet)
+        super().fault(fault)
+
+    def _enter(self, b: Any, *arguments: Any) -> None:
+        """16-bit gates are left to the reference engine."""
+        if arguments[-1] == 16:
+            self._guarded()
+        else:
+            run(enter, b, *arguments)
+
+    def _push_inner(self, b: Any, level: Any, ext: int, frame: list[Any], w: int) -> None:
+        """So is the way out of virtual-8086 mode."""
+        if len(frame) > 6:
+            self._guarded()
+        else:
+            run(push_inner, b, level, ext, frame, w)
+
+    def build(self, body: Callable[[Routine], None]) -> str:
+        token = tracing.set(self)
+        try:
+            body(self)
+        finally:
+            tracing.reset(token)
+        return self.text()
+
+    def leave_for(self, reason: int, *, at_record: bool = True) -> None:
+        """Go back to Python; EIP is that of the record, or stored already."""
+        if at_record:
+            self.store_eip(self.here)
+        self._context_store(LEFT, Value(self.code, "%left", 64))
+        self.code.current().end = f"ret i32 {reason}"
+
+    def if_(self, test: Any, then: Callable[[], None]) -> None:
+        """Go another way, which does not come back, if `test` holds."""
+        cold = self.code.require(Value(self.code, self.code.value(f"xor i1 {test.text}, true", 1).text, 1))
+        going_on, self.code.here = self.code.here, cold
+        then()
+        self.code.here = going_on
+
+    def state_word(self, n: int) -> Any:
+        """A word of the state as it is now."""
+        at = self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text
+        return self.code.value(f"load i32, ptr {at}", 32, pure=False)
+
+    def log(self, log: int, count: int, entry_: Any) -> None:
+        """Note an entry that is made; a full log is the reference engine's affair."""
+        counts = self.context(COUNTS, "ptr").text
+        at = self.code.value(f"getelementptr i32, ptr {counts}, i64 {count}", 64).text
+        n = self.code.value(f"load i32, ptr {at}", 32, pure=False)
+        full: Any = n == LOG_SIZE
+        self.if_(full, lambda: self.tail("@guard"))
+        more: Any = n + 1
+        self.code.effect(f"store i32 {more.text}, ptr {at}")
+        base = self.context(TLB, "ptr").text
+        _, place = entry(self, base, log, n)
+        self.code.effect(f"store i32 {entry_.text}, ptr {place}")
+
+
+# -- ways back ------------------------------------------------------------------------------------
+
+
+def _spent(b: Routine) -> None:
+    b.leave_for(SPENT)
+
+
+def _guard(b: Routine) -> None:
+    b.leave_for(GUARD)
+
+
+def _unresolved(b: Routine) -> None:
+    b.leave_for(MISS)
+
+
+def _attention(b: Routine) -> None:
+    b.leave_for(ATTENTION, at_record=False)
+
+
+def _outside(b: Routine) -> None:
+    b.dispatch(b.here, "%left")
+
+
+# -- finding the next instruction -----------------------------------------------------------------
+
+
+def _dispatch(b: Routine) -> None:
+    stop: Any = b.code.value("icmp slt i64 %left, 1", 1)
+    b.if_(stop, lambda: b.leave_for(SPENT, at_record=False))
+    eip = b.state_word(EIP)
+    linear: Any = eip + b.state_word(BASE + CS)
+    user: Any = b.state_word(CPL) == 3
+    far = b.code.value(f"select i1 {user.text}, i64 {LINEAR_PAGES}, i64 0", 64)
+    tables = b.context(TLB, "ptr").text
+    base = b.code.value(f"getelementptr i32, ptr {tables}, i64 {far.text}", 64).text
+    number, _ = entry(b, base, FETCH, linear >> 12)
+    b.if_(number == 0, lambda: _fill_fetch(b, linear, user, base))
+    low: Any = linear & 0xFFF
+    page_eip: Any = eip - low
+    end: Any = b.zext(page_eip, 32, 64) + 0xFFF
+    outside: Any = end > b.zext(b.state_word(LIMIT + CS), 32, 64)
+    b.if_(outside, lambda: b.leave_for(GUARD, at_record=False))
+    beyond: Any = number > MAX_PAGES
+    b.if_(beyond, lambda: b.leave_for(GUARD, at_record=False))
+    small: Any = ((b.state_word(ATTR + CS) >> (ATTR_DB.bit_length() - 1)) & 1) ^ 1
+    slot: Any = (number - 1) * PAGE_ENTRIES + (small << 12) + low
+    pages = b.context(PAGES, "ptr").text
+    index, _ = entry(b, pages, 0, slot)
+    b.if_(index == 0, lambda: b.leave_for(MISS, at_record=False))
+    pool = b.context(POOL, "ptr").text
+    offset: Any = index.widen(64) * RECORD_SIZE
+    rec = b.code.value(f"getelementptr i8, ptr {pool}, i64 {offset.text}", 64).text
+    b._context_store(PAGE_EIP, page_eip)
+    handler = b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text
+    b.tail(handler, rec=rec)
+    last = b.code.here
+    last.lines[-1] = last.lines[-1].replace("ptr %tlb", f"ptr {base}")
+
+
+def _fill_fetch(b: Routine, linear: Any, user: Any, base: str) -> None:
+    """The page of the next instruction has no fetch translation: walk, as `Reference.fetch` would."""
+    b.leave_for(MISS, at_record=False)
+
+
+# -- translations ---------------------------------------------------------------------------------
+
+
+def translate(b: Any, linear: Any, write: Any, user: Any) -> Any:
+    """Traced: the physical page of a linear address."""
+    return b.zext(walk(b, linear, write, user), 32, 64) if b.s[CR0] & CR0_PG else b.zext(linear, 32, 64)
+
+
+def _fill(b: Routine) -> None:
+    linear: Any = b.context(ADDRESS, "i32", 32)
+    access: Any = b.context(ACCESS, "i32", 32)
+    write: Any = access & STORE
+    user: Any = b.zext(((access & AS_CPL) != 0) & (b.s[CPL] == 3), 1, 32)
+    b.quiet = (access & NESTED) == 0
+    physical: Any = run(translate, b, linear, write, user)
+    b.guard((physical >> 32) == 0)
+    page: Any = physical.fit(32) >> 12
+    tables = b.context(TLB, "ptr").text
+    found, _ = entry(b, tables, FRAME_LOAD, page)
+    b.guard(found != 0)
+    target, _ = entry(b, tables, FRAME_STORE, page)
+    b.guard((write == 0) | (target != 0))
+    far: Any = user * LINEAR_PAGES
+    base = b.code.value(f"getelementptr i32, ptr {tables}, i64 {far.widen(64).text}", 64).text
+    shifted: Any = linear >> 12
+    old, place = entry(b, base, 0, shifted)
+    _log_if_new(b, old, shifted | (user << 20))
+    b.code.effect(f"store i32 {found.text}, ptr {place}")
+    storing: Any = write != 0
+    origin, more = b.code.current(), b.code.open()
+    number = code_number(b, target)
+    is_code: Any = number != 0
+    marked: Any = (target & ~CODE & M32) | b.code.value(
+        f"select i1 {is_code.text}, i32 {CODE}, i32 {VALID}", 32
+    )
+    _, store_place = entry(b, base, WRITE, shifted)
+    b.code.effect(f"store i32 {marked.text}, ptr {store_place}")
+    after, last = b.code.here, b.code.open()
+    origin.end = f"br i1 {storing.text}, label %{more.label}, label %{last.label}"
+    after.end = f"br label %{last.label}"
+    handler = b.code.value("load ptr, ptr %rec", 64, pure=False).text
+    b.tail(handler)
+
+
+def _log_if_new(b: Routine, old: Value, entry_: Any) -> None:
+    """An entry of the read table is logged when it is made, not when it is made again."""
+    new: Any = old == 0
+    origin, making = b.code.current(), b.code.open()
+    b.log(LOG, LOGGED, entry_)
+    after, join = b.code.here, b.code.open()
+    origin.end = f"br i1 {new.text}, label %{making.label}, label %{join.label}"
+    after.end = f"br label %{join.label}"
+
+
+# -- faults ---------------------------------------------------------------------------------------
+
+
+def _fault(b: Routine) -> None:
+    vector: Any = b.context(VECTOR)
+    wanted: Any = (b.context(POLICY) >> vector) & 1
+    b.guard((wanted == 0) & (b.context(QUIET) != 0))
+    b._context_store(RETURN, b.here)
+    plain: Any = b.code.value(f"icmp eq i64 {b.context(ERROR).text}, {NO_ERROR}", 1)
+    b.if_(plain, lambda: b.tail("@deliver_plain"))
+    b.tail("@deliver_error")
+
+
+def deliver_fault(b: Any, vector: Any, error: Any, return_eip: Any, address: Any) -> None:
+    """Traced: what `Cpu` does with a fault."""
+    interrupt(b, vector, error, return_eip, HARDWARE, RF)
+    b.s[SHADOW] = 0
+    if vector == VEC_PF:
+        b.s[CR2] = address
+
+
+def deliver_software(b: Any, vector: Any, return_eip: Any) -> None:
+    """Traced: INT n."""
+    interrupt(b, vector, None, return_eip, SOFTWARE)
+
+
+def _deliver_plain(b: Routine) -> None:
+    run(deliver_fault, b, _vector(b), None, b.context(RETURN, "i32", 32), 0)
+    _enter_handler(b, FAULTS, "%left")
+
+
+def _deliver_error(b: Routine) -> None:
+    error, address = b.context(ERROR, "i32", 32), b.context(ADDRESS, "i32", 32)
+    run(deliver_fault, b, _vector(b), error, b.context(RETURN, "i32", 32), address)
+    _enter_handler(b, FAULTS, "%left")
+
+
+def _deliver_software(b: Routine) -> None:
+    run(deliver_software, b, _vector(b), b.context(RETURN, "i32", 32))
+    _enter_handler(b, INTERRUPTS, b.code.value("sub i64 %left, 1", 64).text)
+
+
+def _vector(b: Routine) -> Value:
+    return b.context(VECTOR, "i32", 32)
+
+
+def _enter_handler(b: Routine, tally: int, left: str) -> None:
+    """The state is that of the handler: store it and go there."""
+    if b.code.here.end is not None:
+        return
+    assert b.eip is not None
+    vector = _vector(b)
+    b.store_state(b.words, b.record)
+    b.mirror_segments()
+    at = b.code.value(f"getelementptr i64, ptr %ctx, i64 {tally}", 64).text
+    at = b.code.value(f"getelementptr i64, ptr {at}, i64 {vector.widen(64).text}", 64).text
+    more: Any = b.code.value(f"load i64, ptr {at}", 64, pure=False) + 1
+    b.code.effect(f"store i64 {more.text}, ptr {at}")
+    b.store_eip(b.eip)
+    awake: Any = b.awake
+    if isinstance(awake, Value):
+        b.if_(awake != 0, lambda: b.tail("@attention", left=left))
+    b.tail("@dispatch", left=left)
+
+
+# -- all of it ------------------------------------------------------------------------------------
+
+_PLAIN: dict[str, Callable[[Routine], None]] = {
+    "spent": _spent,
+    "guard": _guard,
+    "attention": _attention,
+    "unresolved": _unresolved,
+    "outside": _outside,
+    "dispatch": _dispatch,
+    "fill": _fill,
+    "fault": _fault,
+    "deliver_software": _deliver_software,
+}
+_NESTED = {"deliver_plain": _deliver_plain, "deliver_error": _deliver_error}
+
+
+def kernel_ir() -> str:
+    """All of it, as one module."""
+    parts = [runtime_ir().replace("define i32 @flags", "define preserve_mostcc i32 @h_flags")]
+    parts += [flag_ir("cf"), flag_ir("of"), FLUSH, mirror_ir(), ENTER]
+    parts += [Routine(name).build(body) for name, body in _PLAIN.items()]
+    parts += [Routine(name, nested=True).build(body) for name, body in _NESTED.items()]
+    parts.append("".join(line + "\n" for line in DECLARATIONS.splitlines() if "@llvm" in line))
+    parts.append(METADATA)
+    return "".join(parts)

@@ -1,0 +1,159 @@
+"""What native code calls and comes back from: flushes, a segment's ends, flags of a record, and the entry.
+
+Next: `kernel`, the routines that handlers go on in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isa.consts import ATTR_P, ATTR_S, CR4_PSE, TYPE_CODE, TYPE_EXPAND_DOWN
+from isa.engine.context import COUNTS, FLUSHED, LEFT, RAM, READ_END, SEGMENTS, TLB, WRITE_END
+from isa.engine.frames import tracing
+from isa.engine.handler import Threaded
+from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word
+from isa.engine.ssa import Code
+from isa.engine.trace import run
+from isa.engine.words import Value, fit, text
+from isa.flags import KIND_NAMES, PACKED
+from isa.segment import is_readable, is_writable_data
+from isa.state import ATTR, CR4, LIMIT
+from isa.tlb import FETCH, FETCH_LOG, FETCH_LOGGED, LOG, LOGGED, WRITE
+from isa.tlb import PAGES as LINEAR_PAGES
+
+FLUSH = f"""
+define void @clear_log(ptr %tables, ptr %count_at, i64 %log, i64 %first, i64 %second) nounwind {{
+entry:
+  %count = load i32, ptr %count_at
+  br label %head
+head:
+  %n = phi i32 [ 0, %entry ], [ %more, %body ]
+  %go = icmp ult i32 %n, %count
+  br i1 %go, label %body, label %done
+body:
+  %n64 = zext i32 %n to i64
+  %log_at = getelementptr i32, ptr %tables, i64 %log
+  %at = getelementptr i32, ptr %log_at, i64 %n64
+  %entry_32 = load i32, ptr %at
+  %entry_64 = zext i32 %entry_32 to i64
+  %page = getelementptr i32, ptr %tables, i64 %entry_64
+  %first_at = getelementptr i32, ptr %page, i64 %first
+  store i32 0, ptr %first_at
+  %second_at = getelementptr i32, ptr %page, i64 %second
+  store i32 0, ptr %second_at
+  %more = add i32 %n, 1
+  br label %head
+done:
+  store i32 0, ptr %count_at
+  ret void
+}}
+define void @flush(ptr %ctx) nounwind {{
+  %tables_at = getelementptr i64, ptr %ctx, i64 {TLB}
+  %tables = load ptr, ptr %tables_at
+  %counts_at = getelementptr i64, ptr %ctx, i64 {COUNTS}
+  %counts = load ptr, ptr %counts_at
+  %logged = getelementptr i32, ptr %counts, i64 {LOGGED}
+  call void @clear_log(ptr %tables, ptr %logged, i64 {LOG}, i64 0, i64 {WRITE})
+  %fetched = getelementptr i32, ptr %counts, i64 {FETCH_LOGGED}
+  call void @clear_log(ptr %tables, ptr %fetched, i64 {FETCH_LOG}, i64 {FETCH}, i64 {FETCH})
+  %flushed = getelementptr i64, ptr %ctx, i64 {FLUSHED}
+  store i64 1, ptr %flushed
+  ret void
+}}
+define void @flush_page(ptr %state, ptr %ctx, i32 %linear) nounwind {{
+entry:
+  %cr4_at = getelementptr i32, ptr %state, i64 {CR4}
+  %cr4 = load i32, ptr %cr4_at
+  %pse = and i32 %cr4, {CR4_PSE}
+  %large = icmp ne i32 %pse, 0
+  br i1 %large, label %all, label %one
+all:
+  call void @flush(ptr %ctx)
+  br label %one
+one:
+  %tables_at = getelementptr i64, ptr %ctx, i64 {TLB}
+  %tables = load ptr, ptr %tables_at
+  %page_32 = lshr i32 %linear, 12
+  %page = zext i32 %page_32 to i64
+  %at = getelementptr i32, ptr %tables, i64 %page
+{
+    "".join(
+        f'''  %at{n} = getelementptr i32, ptr %at, i64 {n * LINEAR_PAGES}
+  store i32 0, ptr %at{n}
+'''
+        for n in range(6)
+    )
+}  %flushed = getelementptr i64, ptr %ctx, i64 {FLUSHED}
+  store i64 1, ptr %flushed
+  ret void
+}}
+"""
+
+
+def segment_ends(b: Any, attr: Any, limit: Any) -> tuple[Any, Any]:
+    """Traced: one past the last byte that may be read and written; see `Reference._mirror`."""
+    end = b.zext(limit, 32, 64) + 1
+    down = (attr & (TYPE_CODE | TYPE_EXPAND_DOWN)) == TYPE_EXPAND_DOWN
+    usable = ((attr & ATTR_P) != 0) & ((attr & ATTR_S) != 0) & (down == 0)
+    return usable * is_readable(attr) * end, usable * is_writable_data(attr) * end
+
+
+def mirror_ir() -> str:
+    """`@mirror(state, ctx, n)`: the ends of a segment that has been loaded."""
+    b = Threaded("mirror")
+    token = tracing.set(b)
+    try:
+        words = []
+        for place in (ATTR, LIMIT):
+            at = b.code.value(f"getelementptr i32, ptr %state, i64 {place}", 64).text
+            at = b.code.value(f"getelementptr i32, ptr {at}, i64 %n", 64).text
+            words.append(b.code.value(f"load i32, ptr {at}", 32, pure=False))
+        ends: Any = run(segment_ends, b, *words)
+        for place, end in zip((READ_END, WRITE_END), ends, strict=True):
+            at = b.code.value(f"getelementptr i64, ptr %ctx, i64 {place}", 64).text
+            at = b.code.value(f"getelementptr i64, ptr {at}, i64 %n", 64).text
+            b.code.effect(f"store i64 {text(fit(end, 64))}, ptr {at}")
+        b._context_store(SEGMENTS, 1)
+        b.code.current().end = "ret void"
+    finally:
+        tracing.reset(token)
+    first = b.code.blocks[0].label
+    return (
+        "define void @mirror(ptr %state, ptr %ctx, i64 %n) nounwind {\nentry:\n"
+        f"br label %{first}\n{b.code.text()}\n}}\n"
+    )
+
+
+def flag_ir(name: str) -> str:
+    """`@h_cf`, `@h_of`: one flag of a record that is known only at run time."""
+    cases, bodies = [], []
+    for kind in range(len(KIND_NAMES)):
+        for w in (8, 16, 32):
+            code = Code()
+            inputs = [Value(code, word, 32) for word in ("%x", "%y", "%r")]
+            narrow: list[Any] = [x.fit(w) for x in inputs]
+            if kind not in TAKES_OPERANDS:
+                narrow = [*(x.fit(1) for x in inputs[:2]), inputs[2] if kind == PACKED else narrow[2]]
+            result = bit(one_flag(Record(op_word(kind, w), *narrow), name))
+            label = f"k{kind}w{w}"
+            cases.append(f"i32 {op_word(kind, w)}, label %{label}")
+            lines = "\n".join([*code.here.lines, f"ret i1 {text(fit(result, 1))}"])
+            bodies.append(f"{label}:\n" + lines.replace("%v", f"%{label}.v"))
+    return (
+        f"define preserve_mostcc i1 @h_{name}(i32 %op, i32 %x, i32 %y, i32 %r) nounwind readnone {{\n"
+        f"switch i32 %op, label %k{PACKED}w32 [ {' '.join(cases)} ]\n" + "\n".join(bodies) + "\n}\n"
+    )
+
+
+ENTER = f"""
+define i32 @enter(ptr %state, ptr %ctx) nounwind {{
+  %left_at = getelementptr i64, ptr %ctx, i64 {LEFT}
+  %left = load i64, ptr %left_at
+  %tlb_at = getelementptr i64, ptr %ctx, i64 {TLB}
+  %tlb = load ptr, ptr %tlb_at
+  %ram_at = getelementptr i64, ptr %ctx, i64 {RAM}
+  %ram = load ptr, ptr %ram_at
+  %why = call i32 @dispatch(ptr %state, ptr null, i64 %left, ptr %ctx, ptr %tlb, ptr %ram)
+  ret i32 %why
+}}
+"""

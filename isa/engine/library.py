@@ -1,0 +1,109 @@
+"""The compiled handlers of this process: made when they are first wanted, shared by all processors.
+
+Native code knows nothing of a processor but what its arguments point to, so one copy serves all. Handlers
+are compiled in batches, one module each; a shape that cannot be traced is tried with more known about it,
+and one that never can has no handler: the reference engine runs such instructions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from functools import cache
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from isa.engine.context import MAX_PAGES, MAX_RECORDS, PAGE_ENTRIES, RECORD_SIZE
+from isa.engine.shapes import EVERYTHING, SYMBOLIC, Shape, has_handler, shape_of
+from isa.engine.store import Store
+from isa.engine.words import TraceError
+
+if TYPE_CHECKING:
+    from isa.insn import Insn
+
+NEVER = -1
+POOL_BYTES, PAGES_BYTES = MAX_RECORDS * RECORD_SIZE, MAX_PAGES * PAGE_ENTRIES * 4
+
+
+@cache
+def library() -> Library:
+    """The one of this process. Raises ImportError without llvmlite, OSError or RuntimeError without a host
+    that it can compile for."""
+    return Library()
+
+
+class Library:
+    """Addresses of handlers by the names of their shapes."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store or Store()
+        self.addresses: dict[str, int] = {}
+        self.levels: dict[Shape, int] = {}
+        self._texts: dict[str, str] = {}
+        self._names: list[str] = []
+        self._lock = RLock()
+        self.compiled = 0  # handlers compiled by this process, not read from the store
+        self._jit = self.store.open()
+        self.addresses |= self._jit.addresses
+        entry = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
+        self.enter: Any = entry(self.addresses["enter"])
+        self.guard = self.addresses["guard"]
+        self.unresolved = self.addresses["unresolved"]
+        self.outside = self.addresses["outside"]
+
+    def look_up(self, insn: Insn, offset: int) -> tuple[int, bytes, str]:
+        """(address of the handler or 0, the record's fields, the handler's name or "") of an instruction."""
+        if not has_handler(insn):
+            return 0, shape_of(insn, offset, EVERYTHING)[1], ""
+        shape, fields = shape_of(insn, offset, SYMBOLIC)
+        level = self.levels.get(shape)
+        if level is None:
+            level = self._level(shape, insn, offset)
+        if level == NEVER:
+            return 0, fields, ""
+        if level != SYMBOLIC:
+            shape, fields = shape_of(insn, offset, level)
+            if shape.name not in self.addresses and shape.name not in self._texts:
+                self._trace(shape)
+        return self.addresses.get(shape.name, 0), fields, shape.name
+
+    def _level(self, shape: Shape, insn: Insn, offset: int) -> int:
+        """How much a handler for this shape has to know."""
+        level = self._jit.levels.get(shape.name)
+        if level is None:
+            level = NEVER
+            for candidate in range(SYMBOLIC, EVERYTHING + 1):
+                if self._trace(shape_of(insn, offset, candidate)[0]):
+                    level = candidate
+                    break
+            self._jit.levels[shape.name] = level
+        elif level != NEVER:
+            wanted = shape_of(insn, offset, level)[0]
+            if wanted.name not in self.addresses:
+                self._trace(wanted)
+        self.levels[shape] = level
+        return level
+
+    def _trace(self, shape: Shape) -> bool:
+        from isa.engine.handler import handler_ir
+
+        name = shape.name
+        if name in self.addresses or name in self._texts:
+            return True
+        try:
+            self._texts[name] = handler_ir(shape)
+        except TraceError:
+            return False
+        return True
+
+    def compile(self, names: Iterable[str] = ()) -> None:
+        """Compile what has been traced."""
+        with self._lock:
+            if self._texts:
+                texts, self._texts = self._texts, {}
+                self.addresses |= self._jit.add(texts)
+                self.compiled += len(texts)
+
+    def save(self) -> None:
+        """Keep what was compiled for the next process."""
+        self._jit.save()

@@ -1,0 +1,164 @@
+"""The records of decoded instructions, by code page: what the threaded native code walks along.
+
+A record is made where a jump leads or where execution arrives, at first as a stub that comes back to
+Python (`MISS`), and becomes an instruction in its place; so pointers between records never change. When
+code is stored to, the records of its page become stubs again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import TYPE_CHECKING
+
+from isa import consts as c
+from isa.decode import TruncatedCode
+from isa.engine.context import MAX_PAGES, MAX_RECORDS, PAGE_ENTRIES, R_OFFSET, RECORD_SIZE
+from isa.engine.library import PAGES_BYTES, POOL_BYTES, Library
+from isa.engine.shapes import target_offset
+from isa.faults import Fault, NotModelled
+from isa.table import ROWS
+from isa.tlb import reserve
+
+if TYPE_CHECKING:
+    from isa.engine.reference import Reference
+    from isa.insn import Insn
+
+AHEAD = 32  # instructions decoded at once
+_ENDS = frozenset("jmp ret retf iret hlt ud2".split()) | {"jmp far"}
+_POINTERS = struct.Struct("<QQQ")
+
+
+class Pool:
+    """Records over the code pages of one RAM, for one reference engine."""
+
+    def __init__(self, engine: Reference, library: Library) -> None:
+        self.engine = engine
+        self.library = library
+        records, pages = reserve(POOL_BYTES), reserve(PAGES_BYTES)
+        self.records, self.pages = memoryview(records), memoryview(pages).cast("I")
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(records))
+        self.pages_address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+        self.used = 1
+        self.of_page: dict[int, dict[int, int]] = {}  # by code page: record numbers by offset | 16-bit mark
+        self.reference_only: frozenset[int] = frozenset()  # rows that have no handler on this processor
+        self.waiting: list[tuple[int, str]] = []  # records whose handler is being compiled
+
+    def slot(self, number: int, key: int) -> int:
+        """The record of a place in a code page, made on first use."""
+        known = self.of_page[number]
+        index = known.get(key)
+        if index is None:
+            index = known[key] = self.used
+            self.used += 1
+            at = index * RECORD_SIZE
+            self.records[at : at + 8] = self.library.unresolved.to_bytes(8, "little")
+            offset = key & 0xFFF if key < 0x2000 else c.PAGE_SIZE
+            self.records[at + R_OFFSET : at + R_OFFSET + 4] = offset.to_bytes(4, "little")
+            if key < 0x2000:
+                self.pages[number * PAGE_ENTRIES + key] = index
+            else:
+                self.records[at : at + 8] = self.library.outside.to_bytes(8, "little")
+        return index
+
+    def invalidate(self, number: int) -> None:
+        """The code of a page has changed."""
+        unresolved = self.library.unresolved.to_bytes(8, "little")
+        for key, index in self.of_page.get(number, {}).items():
+            if key < 0x2000:
+                self.records[index * RECORD_SIZE : index * RECORD_SIZE + 8] = unresolved
+        changed = set(self.of_page.get(number, {}).values())
+        self.waiting = [entry for entry in self.waiting if entry[0] not in changed]
+
+    def reset(self) -> None:
+        """Forget all records: there are too many."""
+        for number in self.of_page:
+            at = number * PAGE_ENTRIES
+            self.pages[at : at + PAGE_ENTRIES] = memoryview(bytes(4 * PAGE_ENTRIES)).cast("I")
+        self.of_page.clear()
+        self.waiting.clear()
+        self.used = 1
+
+    # -- making records ---------------------------------------------------------------------------
+    def resolve(self, eip: int) -> bool:
+        """Make the record at CS:EIP, and those that follow; False if there can be none. Raises faults."""
+        engine = self.engine
+        insn = engine.fetch(eip)
+        linear = (eip + engine.cs_base) & c.M32
+        number = engine.tlb.fetch[engine.user][linear >> 12]
+        if not number or number > MAX_PAGES:
+            return False
+        number -= 1
+        if self.used + 4 * AHEAD > MAX_RECORDS:
+            self.reset()
+        if number not in self.of_page:
+            self.of_page[number] = {}
+            code_page = engine.ram.code[engine.ram.code_offsets[number]]
+            if self.invalidate not in code_page.watchers:
+                code_page.watchers.append(self.invalidate)
+        offset = linear & 0xFFF
+        self._make(number, offset, insn)
+        self._ahead(number, eip, offset, insn)
+        self.finish()
+        return True
+
+    def _ahead(self, number: int, eip: int, offset: int, insn: Insn) -> None:
+        """Go on along the straight line, as long as nothing outside the page is looked at."""
+        engine = self.engine
+        for _ in range(AHEAD):
+            if ROWS[insn.row].name in _ENDS:
+                return
+            eip, offset = (eip + insn.length) & c.M32, offset + insn.length
+            if offset + 15 > c.PAGE_SIZE or self._is_made(number, offset | engine.key):
+                return
+            try:
+                insn = engine.fetch(eip)
+            except (Fault, NotModelled, TruncatedCode):
+                return
+            self._make(number, offset, insn)
+
+    def _is_made(self, number: int, key: int) -> bool:
+        index = self.of_page[number].get(key)
+        if index is None:
+            return False
+        at = index * RECORD_SIZE
+        return bool(self.records[at : at + 8] != self.library.unresolved.to_bytes(8, "little"))
+
+    def _make(self, number: int, offset: int, insn: Insn) -> None:
+        key = self.engine.key
+        index = self.slot(number, offset | key)
+        at = index * RECORD_SIZE
+        after = offset + insn.length
+        if after > c.PAGE_SIZE:
+            self.records[at : at + 8] = self.library.guard.to_bytes(8, "little")
+            return
+        handler, fields, name = self.library.look_up(insn, offset)
+        if insn.row in self.reference_only:
+            handler, name = 0, ""
+        follower = self.slot(number, after | key if after < c.PAGE_SIZE else 0x2000)
+        target = target_offset(insn, offset)
+        goal = follower if target is None else self.slot(number, target | key)
+        if not handler:
+            handler = self.library.guard
+            if name:
+                self.waiting.append((index, name))
+        _POINTERS.pack_into(
+            self.records,
+            at,
+            handler,
+            self.address + follower * RECORD_SIZE,
+            self.address + goal * RECORD_SIZE,
+        )
+        self.records[at + R_OFFSET : at + RECORD_SIZE] = fields
+
+    def finish(self) -> None:
+        """Give the records that wait their handlers."""
+        if not self.waiting:
+            return
+        self.library.compile()
+        waiting, self.waiting = self.waiting, []
+        for index, name in waiting:
+            address = self.library.addresses.get(name)
+            if address:
+                at = index * RECORD_SIZE
+                self.records[at : at + 8] = address.to_bytes(8, "little")

@@ -1,0 +1,146 @@
+"""Shapes: what instructions have in common whose operands differ only in registers and constants.
+
+A handler is compiled for a shape and reads the rest from the record. Registers are numbered by their first
+appearance, so `add eax, [eax]` and `add eax, [ebx]` are two shapes and two numbers never mean the same
+register. Not every definition can do without knowing more: POP [ESP+4] looks at the base, ENTER counts to
+its operand. A handler that cannot be traced is tried again at the next of the `LEVELS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from isa.engine.context import R_DISP, R_IMM, R_LENGTH, R_OFFSET, R_REGS, R_SCALE
+from isa.insn import Insn, Kind, Operand
+from isa.table import ROWS
+
+DYNAMIC = 1000  # word numbers from here on mean the registers named in the record
+SYMBOLIC, REGISTERS, EVERYTHING = range(3)  # levels: what is known while compiling
+
+_REGISTER_KINDS = (Kind.REG32, Kind.REG16, Kind.REG8)
+# Their immediates decide much: a count of 0 changes no flag.
+_KNOWN_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd".split())
+# Not worth a handler: they end in the reference engine anyway, or are rare and long.
+_ELSEWHERE = frozenset(
+    "enter,hlt,cpuid,rdtsc,rdmsr,wrmsr,in,out,ins,outs,lmsw,unmodelled,sysenter,sysexit,mov dr,jmp far,call far,"
+    "lds,les,lfs,lgs,lss".split(",")
+)
+
+OperandShape = tuple[int, int, int, int | None, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a handler is compiled for. An operand's value is None where it is read from the record."""
+
+    row: int
+    w: int
+    aw: int
+    cc: int
+    rep: int
+    segment: int
+    weight: int
+    in_page: bool  # a direct jump whose target lies in the same page
+    operands: tuple[OperandShape, ...]
+
+    @property
+    def name(self) -> str:
+        """The handler's symbol."""
+        fields = (
+            ROWS[self.row].name,
+            self.row,
+            self.w,
+            self.aw,
+            self.cc,
+            self.rep,
+            self.segment,
+            self.weight,
+        )
+        text = repr((*fields, self.in_page, self.operands))
+        return "h_" + hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+    def instruction(self, value: Any) -> Insn:
+        """The instruction to be traced; `value(name)` gives the words that come from the record."""
+        operands, immediates = [], 0
+        for kind, w, n, known, shift, base, index, aw in self.operands:
+            scale: Any = 0
+            if known is not None:
+                word: Any = known
+            elif kind == Kind.MEM:
+                word, scale = value("disp"), value("scale")
+            else:
+                word = value(f"imm{immediates}")
+                immediates += 1
+            operands.append(Operand(Kind(kind), w, n, word, shift, base, index, scale, aw))
+        name = ROWS[self.row].name
+        return Insn(
+            self.row, name, 0, self.w, b"", tuple(operands), self.aw, self.cc, self.rep, False, self.segment,
+            self.weight,
+        )  # fmt: skip
+
+
+def has_handler(insn: Insn) -> bool:
+    """Whether an instruction may have one at all."""
+    row = ROWS[insn.row]
+    return row.name not in _ELSEWHERE and not row.define.__module__.startswith("isa.ops.x87")
+
+
+def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
+    """The shape of an instruction at `offset` in its page, and its record without the pointers."""
+    registers: dict[int, int] = {}
+    immediates: list[int] = []
+    disp = scale = 0
+    known = level == EVERYTHING or ROWS[insn.row].name in _KNOWN_IMMEDIATES
+
+    def number(n: int) -> int:
+        return n if level >= REGISTERS else DYNAMIC + registers.setdefault(n, len(registers))
+
+    operands: list[OperandShape] = []
+    for o in insn.operands:
+        n, value, base, index = o.n, None, o.base, o.index
+        if o.kind in _REGISTER_KINDS:
+            n, value = number(o.n), 0
+        elif o.kind == Kind.MEM:
+            base = number(base) if base >= 0 else -1
+            index = number(index) if index >= 0 else -1
+            disp, scale = o.value, o.scale
+        elif o.kind in (Kind.IMM, Kind.REL):
+            if known and o.kind == Kind.IMM:
+                value = o.value
+            else:
+                immediates.append(o.value)
+        else:
+            value = o.value
+        operands.append((int(o.kind), o.w, n, value, o.shift, base, index, o.aw))
+    near = in_page(insn, offset)
+    shape = Shape(
+        insn.row, insn.w, insn.aw, insn.cc, insn.rep, insn.segment, insn.weight, near, tuple(operands)
+    )  # fmt: skip
+    return shape, _fields(insn, offset, immediates, disp, scale, list(registers))
+
+
+def in_page(insn: Insn, offset: int) -> bool:
+    """Whether a direct jump stays in the page it is in."""
+    return target_offset(insn, offset) is not None
+
+
+def target_offset(insn: Insn, offset: int) -> int | None:
+    """Where in the same page a direct jump of 32 bits goes."""
+    if not insn.operands or insn.dst.kind != Kind.REL or insn.w != 32:
+        return None
+    target = offset + insn.length + ((insn.dst.value ^ 0x8000_0000) - 0x8000_0000)
+    return target if 0 <= target < 4096 else None
+
+
+def _fields(insn: Insn, offset: int, immediates: list[int], disp: int, scale: int, regs: list[int]) -> bytes:
+    """The record from R_OFFSET on."""
+    words = [0] * 10
+    words[0], words[(R_LENGTH - R_OFFSET) // 4] = offset, insn.length
+    for n, value in enumerate(immediates):
+        words[(R_IMM - R_OFFSET) // 4 + n] = value & 0xFFFF_FFFF
+    words[(R_DISP - R_OFFSET) // 4], words[(R_SCALE - R_OFFSET) // 4] = disp & 0xFFFF_FFFF, scale
+    for n, register in enumerate(regs):
+        words[(R_REGS - R_OFFSET) // 4 + n] = 4 * register
+    return b"".join(word.to_bytes(4, "little") for word in words)

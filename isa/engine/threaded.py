@@ -1,0 +1,153 @@
+"""The native engine of one processor: compiled handlers over the state that the reference engine has, too.
+
+`Cpu` runs in either engine and changes between them at any instruction. `run` goes on natively until the
+budget is used up or something is wanted that only Python can do; whatever that is, the processor stands
+between two instructions and the state says so. What an engine keeps beside the state, a flags record and
+copies of segments, is handed over here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from isa import consts as c
+from isa.engine.context import (
+    ATTENTION,
+    AWAKE,
+    CODE_BITS,
+    CODE_NUMBERS,
+    CONTEXT_WORDS,
+    COUNTS,
+    EXECUTED,
+    FAULTS,
+    FLUSHED,
+    INTERCEPTS,
+    INTERRUPTS,
+    LEFT,
+    PAGES,
+    POLICY,
+    POOL,
+    QUIET,
+    RAM,
+    READ_END,
+    SEGMENTS,
+    TLB,
+    TRAPS,
+    WRITE_END,
+)  # fmt: skip
+from isa.engine.library import Library, library
+from isa.engine.pool import Pool
+from isa.engine.records import op_word
+from isa.state import EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y
+from isa.table import ROWS, Sensitive
+
+if TYPE_CHECKING:
+    from isa.cpu import Cpu
+
+_SENSITIVE = frozenset(row.index for row in ROWS if row.sensitive is not Sensitive.INNOCUOUS)
+_NONE = bytes(8 * (CONTEXT_WORDS - EXECUTED))
+
+
+def _address(buffer: Any) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+class Threaded:
+    """Native execution for one `Cpu`."""
+
+    def __init__(self, cpu: Cpu, library: Library) -> None:
+        self.cpu = cpu
+        self.engine = engine = cpu.engine
+        self.library = library
+        self.pool = Pool(engine, library)
+        self.context = array("Q", bytes(8 * CONTEXT_WORDS))
+        self.bytes = memoryview(self.context).cast("B")
+        self.state_address = cpu.s.buffer_info()[0]
+        self.context_address = self.context.buffer_info()[0]
+        ram = engine.ram
+        for word, address in (
+            (TLB, engine.tlb.address),
+            (COUNTS, engine.tlb.counts.buffer_info()[0]),
+            (RAM, _address(ram.data)),
+            (CODE_NUMBERS, ram.code_numbers.buffer_info()[0]),
+            (CODE_BITS, _address(ram.code_bits)),
+            (PAGES, self.pool.pages_address),
+            (POOL, self.pool.address),
+        ):
+            self.context[word] = address
+        engine.segments_moved = True
+        self.configure()
+
+    def configure(self) -> None:
+        """The trap policy, or who listens, has changed."""
+        cpu, policy = self.cpu, self.cpu.policy
+        self.context[POLICY] = policy.exceptions & 0xFFFF_FFFF
+        for row in ROWS:
+            self.bytes[8 * TRAPS + row.index] = row.index in policy.instructions
+        for vector in range(256):
+            self.bytes[8 * INTERCEPTS + vector] = policy.software_interrupts >> vector & 1
+        reference_only = {row.index for row in ROWS if row.feature not in cpu.model.features}
+        reference_only |= policy.instructions - _SENSITIVE
+        if reference_only != self.pool.reference_only:
+            self.pool.reference_only = frozenset(reference_only)
+            self.pool.reset()
+
+    def run(self, budget: int) -> int:
+        """Execute up to `budget` instructions; why that ended (`context`)."""
+        cpu, engine, s, context = self.cpu, self.engine, self.cpu.s, self.context
+        kind, w, s[FLAG_X], s[FLAG_Y], s[FLAG_R] = engine.record
+        s[FLAG_OP] = op_word(kind, w)
+        if engine.segments_moved:
+            context[READ_END : READ_END + 8] = array("Q", engine.read_end)
+            context[WRITE_END : WRITE_END + 8] = array("Q", engine.write_end)
+            engine.segments_moved = False
+        pending = cpu.interrupts is not None and cpu.interrupts.intr
+        context[AWAKE] = c.TF | c.RF | (c.IF if pending else 0)
+        context[QUIET] = cpu.on_flush is None and cpu.quiet
+        context[LEFT] = budget
+        why: int = self.library.enter(self.state_address, self.context_address)
+        cpu.count += budget - context[LEFT]
+        op = s[FLAG_OP]
+        engine.record = (op & 0xFF, op >> 8, s[FLAG_X], s[FLAG_Y], s[FLAG_R])
+        s[FLAG_OP] = s[FLAG_X] = s[FLAG_Y] = s[FLAG_R] = 0
+        if context[SEGMENTS]:
+            context[SEGMENTS] = 0
+            engine.adopt_segments(
+                context[READ_END : READ_END + 8].tolist(), context[WRITE_END : WRITE_END + 8].tolist()
+            )
+        if context[FLUSHED]:
+            context[FLUSHED] = 0
+            engine.forget_fetches()
+        if why == ATTENTION or s[EFLAGS] & (c.TF | c.RF):
+            engine.attention = True
+        return why
+
+    def resolve(self) -> bool:
+        """Make what `MISS` missed; False if the reference engine has to run it. Raises faults."""
+        return self.pool.resolve(self.cpu.s[EIP])
+
+    def tell(self) -> None:
+        """Report what was counted on the way."""
+        if bytes(self.bytes[8 * EXECUTED :]) == _NONE:
+            return
+        tell = self.cpu.on_tally
+        for what, first, last in (
+            ("executed", EXECUTED, INTERRUPTS),
+            ("int", INTERRUPTS, FAULTS),
+            ("fault", FAULTS, CONTEXT_WORDS),
+        ):
+            for n in range(first, last):
+                if self.context[n]:
+                    if tell is not None:
+                        tell(what, n - first, self.context[n])
+                    self.context[n] = 0
+
+
+def start(cpu: Cpu) -> Threaded | None:
+    """The native engine of a processor, or None where there is no llvmlite or no host for it."""
+    try:
+        return Threaded(cpu, library())
+    except (ImportError, OSError, RuntimeError):
+        return None
