@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isa.consts import VECTOR_NAMES
 from isa.cpu import Cpu
 from isa.exits import Reason
 from isa.faults import Fault
@@ -47,6 +48,7 @@ class Native(Mode):
         self.cpu.set_policy(self.cpu.policy)
         self.cpu.on_delivery = self.delivered
         self.cpu.on_int = self.software_interrupt
+        self.cpu.on_tally = self.tally
 
     def _counted(self, row: Row) -> Definition:
         """The definition of a sensitive instruction that counts how often the kernel executes it."""
@@ -57,6 +59,15 @@ class Native(Mode):
             define(b, i)
 
         return execute
+
+    def tally(self, what: str, number: int, times: int) -> None:
+        """What native code has counted on its way; the same figures as below."""
+        if what == "int":
+            self.ledger.work[f"delivered: int {number:#x}"] += times
+        elif what == "fault":
+            self.ledger.work[f"delivered: {VECTOR_NAMES.get(number, f'vector {number}')}"] += times
+        elif ROWS[number].name in COUNTED:
+            self.ledger.work[f"executed: {ROWS[number].name}"] += times
 
     def delivered(self, vector: int, fault: Fault | None, eip: int) -> None:
         self.ledger.work[f"delivered: {fault.name if fault else 'interrupt'}"] += 1
@@ -72,6 +83,7 @@ class Native(Mode):
         self.cpu.sync()
 
     def run(self, until: int) -> Stop | None:
+        self.cpu.detailed = self.ledger.listening
         leave = self.cpu.run(until, self.breakpoints)
         if leave.reason in (Reason.UNTIL, Reason.STOP):
             return None
