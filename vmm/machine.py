@@ -135,10 +135,17 @@ class Machine:
         self.ledger = Ledger()
         self.clock = Clock()
         self.layout = AddressMap(memory, space=TimedSpace(self), rom=rom)
-        self.devices = PcDevices(self.clock, on_exit=self._verdict)
+        self.devices = PcDevices(
+            self.clock,
+            memory=memory,
+            on_exit=self._verdict,
+            on_a20=self.layout.set_a20,
+            on_reset=lambda: self._finish("the guest reset the machine"),
+        )
         self.ports = TimedPorts(self)
         self.idle = 0
         self.stop_requested = False
+        self.finished = ""  # how the guest itself ended the run, if not by a verdict
         self.mode: Mode = MODES[mode or BARE](self)
         self.devices.pic.on_change = self.mode.interrupt_line_changed
         self.mode.start(image)
@@ -172,6 +179,11 @@ class Machine:
     def _verdict(self, value: int) -> None:
         self.mode.request_stop()
 
+    def _finish(self, how: str) -> None:
+        """The guest pulled a line that ends the run."""
+        self.finished = self.finished or how
+        self.mode.request_stop()
+
     # -- running ------------------------------------------------------------------------------------
 
     def advance(self, until: int) -> Stop | None:
@@ -193,7 +205,7 @@ class Machine:
 
     def _wait(self) -> Stop | None:
         """The guest halted: skip to the next device event. Without one it has halted for good."""
-        if self.devices.exit_code is not None or self.stop_requested:
+        if self.devices.exit_code is not None or self.stop_requested or self.finished:
             return None
         deadline = self.clock.deadline()
         if deadline is None or not self.mode.interruptible:
@@ -209,6 +221,8 @@ class Machine:
             if code == 0:
                 return Stop(Outcome.SUCCESS, "the guest reported success")
             return Stop(Outcome.FAILURE, f"the guest reported failure {code}")
+        if self.finished:
+            return Stop(Outcome.SUCCESS, self.finished)
         if self.stop_requested:
             where = self.image.location(self.mode.guest_eip)
             return Stop(Outcome.INTERRUPTED, f"interrupted at {where}")

@@ -1,21 +1,44 @@
-"""The simulated PC's devices: what the guest finds behind its I/O ports.
+"""The simulated PC's devices: what the guest finds behind its I/O ports and in its memory space.
 
-Here: bus.py (who owns which port), pic.py (two 8259A), pit.py (8254 and port 61h), uart.py (16550D),
-debug.py (ports E9h and F4h), and pc.py, which solders them together.
+Here: bus.py (who owns which port), mmio.py (who owns which page), and the devices:
 
-A device is ranges of ports, `read`, `write`, `save` and `load`. It knows the clock and the interrupt line
-it drives, and nothing of a CPU, a monitor or a mode: bare or virtual, a machine gets the same devices.
-Whatever bytes a guest writes, whenever it writes them, a device raises no Python exception.
+    interrupts and time  pic.py (two 8259A), pit.py (8254 and port 61h), cmos.py (clock and CMOS memory)
+    people               uart.py (16550D), keyboard.py with keys.py, vga.py with vgamemory.py
+    the board            system.py (wire A20, reset), debug.py (ports E9h, 402h, F4h)
+
+pc.py solders them together. A device is ranges of ports, `read`, `write`, `save` and `load`. It knows the
+clock and the interrupt line it drives (irq.py), and nothing of a CPU, a monitor or a mode: bare or virtual,
+a machine gets the same devices. Whatever bytes a guest writes, whenever it writes them, a device raises no
+Python exception.
 
 Not here: which accesses reach a device at all; the mode and the monitor decide that.
 Read next: bus.py, then pc.py.
 """
 
 from vmm.devices.bus import Device, PortBus
+from vmm.devices.cmos import Cmos
 from vmm.devices.debug import DebugConsole, DebugExit
+from vmm.devices.keyboard import KeyboardController
+from vmm.devices.mmio import MmioBus
 from vmm.devices.pc import PcDevices
 from vmm.devices.pic import PicPair
 from vmm.devices.pit import Pit
+from vmm.devices.system import SystemControl
 from vmm.devices.uart import Uart
+from vmm.devices.vga import Vga
 
-__all__ = ["DebugConsole", "DebugExit", "Device", "PcDevices", "PicPair", "Pit", "PortBus", "Uart"]
+__all__ = [
+    "Cmos",
+    "DebugConsole",
+    "DebugExit",
+    "Device",
+    "KeyboardController",
+    "MmioBus",
+    "PcDevices",
+    "PicPair",
+    "Pit",
+    "PortBus",
+    "SystemControl",
+    "Uart",
+    "Vga",
+]

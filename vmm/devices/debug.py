@@ -1,7 +1,8 @@
-"""Two ports no PC was built with, and every emulator has: a console and a verdict.
+"""Ports no PC was built with, and every emulator has: a console, a firmware's log, a verdict.
 
 `DebugConsole`, port E9h: a byte written appears on the console; a read gives E9h, which is how a guest
-finds out that the port is there (Bochs `port_e9_hack`, QEMU `-device isa-debugcon`).
+finds out that the port is there (Bochs `port_e9_hack`, QEMU `-device isa-debugcon`). The same device at
+port 402h takes what SeaBIOS has to tell about itself.
 `DebugExit`, port F4h: a write ends the run, 0 for success and anything else as a failure code (QEMU
 `-device isa-debug-exit,iobase=0xf4`, whose process then exits with 2 * code + 1).
 
@@ -14,14 +15,16 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 DEBUG_CONSOLE_PORT = 0xE9
+FIRMWARE_LOG_PORT = 0x402
 DEBUG_EXIT_PORT = 0xF4
 
 
 class DebugConsole:
-    name = "debug-console"
-    ports: tuple[range, ...] = (range(DEBUG_CONSOLE_PORT, DEBUG_CONSOLE_PORT + 1),)
-
-    def __init__(self, sink: Callable[[int], None]) -> None:
+    def __init__(
+        self, sink: Callable[[int], None], port: int = DEBUG_CONSOLE_PORT, name: str = "debug-console"
+    ) -> None:
+        self.name = name
+        self.ports: tuple[range, ...] = (range(port, port + 1),)
         self.sink = sink
 
     def read(self, port: int, size: int) -> int:

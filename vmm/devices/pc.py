@@ -1,8 +1,11 @@
-"""The devices of one PC, wired: interrupt controllers, timer, COM1, debug console, debug exit.
+"""The devices of one PC, wired: what a kernel or a firmware finds behind the processor's ports.
 
-Here: `PcDevices` builds them on a clock, attaches them to a bus, and keeps what the guest has to say:
-`console`, every byte sent to COM1 and to port E9h in order, and `exit_code`, the verdict at port F4h (the
-first counts). Its state includes the clock's, so a snapshot of the devices restores their time as well.
+Here: `PcDevices` builds them on a clock, attaches them to the port bus and the memory bus, and keeps what
+the guest has to say: `console`, every byte sent to COM1 and to port E9h in order, `exit_code`, the verdict
+at port F4h (the first counts), `firmware_log`, what a firmware writes to port 402h. Its state includes the
+clock's, so a snapshot of the devices restores their time as well.
+
+What devices want of the machine they ask for by callbacks: `on_a20`, `on_reset`.
 
 A fresh set is as power-on leaves it. `firmware()` programs it through its ports as a BIOS leaves it
 before it loads a kernel (vectors 08h and 70h, an 18.2 Hz timer); loaders that skip the BIOS call it.
@@ -16,12 +19,19 @@ from collections.abc import Callable
 from typing import Any
 
 from vmm.clock import Clock
-from vmm.devices.bus import PortBus
-from vmm.devices.debug import DebugConsole, DebugExit
+from vmm.devices.bus import Device, PortBus
+from vmm.devices.cmos import DEFAULT_EPOCH, Cmos, memory_bytes
+from vmm.devices.debug import FIRMWARE_LOG_PORT, DebugConsole, DebugExit
+from vmm.devices.keyboard import KeyboardController
 from vmm.devices.mmio import MmioBus
 from vmm.devices.pic import MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA, PicPair
 from vmm.devices.pit import CONTROL, COUNTER_0, Pit
+from vmm.devices.system import A20Gate, SystemControl
 from vmm.devices.uart import Uart
+from vmm.devices.vga import Vga
+from vmm.devices.vgamemory import WINDOW
+
+DEFAULT_MEMORY = 16 << 20
 
 # (port, byte): what SeaBIOS writes before it boots
 FIRMWARE = (
@@ -33,31 +43,65 @@ FIRMWARE = (
 
 
 class PcDevices:
+    """`memory` is the RAM in bytes, as the CMOS notes it; `epoch` the time at power-on."""
+
     def __init__(
         self,
         clock: Clock,
         *,
+        memory: int = DEFAULT_MEMORY,
+        epoch: int = DEFAULT_EPOCH,
         on_console: Callable[[int], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
+        on_a20: Callable[[bool], None] | None = None,
+        on_reset: Callable[[], None] | None = None,
     ) -> None:
         self.clock = clock
         self.on_console = on_console  # called with each byte of the console
         self.on_exit = on_exit  # called with each verdict
+        self.on_reset = on_reset  # called when the guest pulls the reset line
         self.console = bytearray()
+        self.firmware_log = bytearray()
         self.exit_code: int | None = None
         self.pic = PicPair()
         self.pit = Pit(clock, self.pic)
         self.uart = Uart(clock, self.pic, self._console_byte)
+        self.cmos = Cmos(clock, self.pic, epoch)
+        self.gate = A20Gate(on_a20)
+        self.keyboard = KeyboardController(clock, self.pic, self.gate.set_keyboard, self._reset)
+        self.system = SystemControl(self.gate, self._reset)
+        self.vga = Vga(clock)
         self.debug_console = DebugConsole(self._console_byte)
+        self.log = DebugConsole(self.firmware_log.append, FIRMWARE_LOG_PORT, "firmware-log")
         self.debug_exit = DebugExit(self._exit)
         self.bus = PortBus()
         self.mmio = MmioBus()
-        for device in (self.pic, self.pit, self.uart, self.debug_console, self.debug_exit):
+        self._attach()
+        for at, value in memory_bytes(memory).items():
+            self.cmos.memory[at] = value
+
+    def _attach(self) -> None:
+        board: tuple[Device, ...] = (self.pic, self.pit, self.uart, self.cmos, self.keyboard, self.system)
+        for device in (*board, self.vga, self.debug_console, self.log, self.debug_exit):
             self.bus.attach(device)
+        self.mmio.attach(WINDOW, self.vga.memory)
+
+    @property
+    def a20(self) -> bool:
+        """Whether wire A20 is on."""
+        return self.gate.a20
 
     def firmware(self) -> None:
         for port, value in FIRMWARE:
             self.bus.write(port, value, 1)
+
+    def screen(self) -> list[str]:
+        """The text on the display, a string for each row."""
+        return self.vga.screen()
+
+    def type(self, text: str) -> None:
+        """Type a text on the keyboard. ValueError if no key types a character."""
+        self.keyboard.type(text)
 
     def put_console(self, value: int) -> None:
         """A byte on the console that came by no port."""
@@ -73,6 +117,7 @@ class PcDevices:
             "clock": self.clock.save(),
             "devices": {device.name: device.save() for device in self.bus.devices},
             "console": self.console.decode("latin-1"),
+            "firmware_log": self.firmware_log.decode("latin-1"),
             "exit_code": self.exit_code,
         }
 
@@ -81,6 +126,7 @@ class PcDevices:
         for device in self.bus.devices:
             device.load(state["devices"][device.name])
         self.console[:] = state["console"].encode("latin-1")
+        self.firmware_log[:] = state["firmware_log"].encode("latin-1")
         self.exit_code = state["exit_code"]
 
     def _console_byte(self, value: int) -> None:
@@ -93,3 +139,7 @@ class PcDevices:
             self.exit_code = value
         if self.on_exit is not None:
             self.on_exit(value)
+
+    def _reset(self) -> None:
+        if self.on_reset is not None:
+            self.on_reset()

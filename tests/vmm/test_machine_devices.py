@@ -1,0 +1,76 @@
+"""A guest and the devices of its machine: the display, wire A20, a ROM and reset, in modes that show them."""
+
+from pathlib import Path
+
+import pytest
+
+from isa.asm import assemble
+from vmm.image import Image
+from vmm.machine import Machine, Outcome
+from vmm.modes import MODES
+
+SAME_BUILD = [name for name, mode in MODES.items() if not mode.paravirtual]
+SUCCESS = "mov al, 0\n out 0xf4, al\n"
+ORIGIN = 0x20_0000
+
+
+def run(source, mode, rom=b""):
+    program = assemble(source, origin=ORIGIN)
+    image = Image("guest", Path("guest.asm"), program.origin, program.entry, program.image, program)
+    machine = Machine(image, mode, memory=4 << 20, rom=rom)
+    return machine, machine.run(10_000)
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_a_guest_writes_on_the_screen(mode):
+    source = f"mov dword [0xb8000], 0x1f691f48\n mov eax, [0xb8000]\n mov [0xb80a0], eax\n {SUCCESS}"
+    machine, result = run(source, mode)
+    assert result.outcome is Outcome.SUCCESS, result.text
+    assert [line[:3] for line in machine.devices.screen()[:2]] == ["Hi ", "Hi "]
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_without_wire_a20_odd_megabytes_are_the_even_ones_before_them(mode):
+    machine, result = run(
+        f"""
+        mov dword [0x300000], 3
+        mov dword [0x380000], 3
+        mov dword [0x280000], 2
+        mov al, 0xdd
+        out 0x64, al
+        mov ebx, [0x380000]
+        mov dword [0x380000], 4
+        mov al, 0xdf
+        out 0x64, al
+        mov ecx, [0x280000]
+        mov edx, [0x380000]
+        {SUCCESS}
+        """,
+        mode,
+    )
+    assert result.outcome is Outcome.SUCCESS, result.text
+    assert list(machine.mode.guest.s[1:4]) == [4, 3, 2], "ecx, edx, ebx"
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_a_rom_is_read_where_it_lies_and_stays_as_it_is(mode):
+    rom = bytes(range(256)) * 512
+    machine, result = run(
+        f"""
+        mov dword [0xf0010], 0
+        mov dword [0xfffffff0], 0
+        mov ebx, [0xf0010]
+        mov ecx, [0xfffffff0]
+        {SUCCESS}
+        """,
+        mode,
+        rom,
+    )
+    assert result.outcome is Outcome.SUCCESS, result.text
+    assert (machine.mode.guest.s[3], machine.mode.guest.s[1]) == (0x13121110, 0xF3F2F1F0)
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_a_reset_ends_the_run(mode):
+    _machine, result = run("mov al, 0xfe\n out 0x64, al\n ud2", mode)
+    assert (result.outcome, result.text) == (Outcome.SUCCESS, "the guest reset the machine")
