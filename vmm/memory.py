@@ -5,7 +5,7 @@
     …           nothing, or RAM up to its size
     0010 0000   RAM
     000F FFFF ┐ without a ROM: plain RAM, as a loader of kernels leaves it
-    000C 0000 ┘ with one: ROM or RAM behind it, chosen for reads and for writes by the host bridge's PAM
+    000C 0000 ┘ with one: its last 128 KB, or RAM: the host bridge's PAM chooses, for reads and for writes
     000B FFFF ┐
     000A 0000 ┘ the display adapter's window
     0000 0000   RAM
@@ -29,6 +29,7 @@ from isa.memory import PhysicalMemory, Ram
 PAGE_SHIFT = 12
 VGA_PAGES = range(0xA0, 0xC0)
 UPPER_PAGES = range(0xC0, 0x100)  # what PAM rules
+LOW_ROM_PAGES = range(0xE0, 0x100)  # where the end of the ROM shows below 1 MB
 A20_PAGE = 1 << 20 - PAGE_SHIFT
 TOP_PAGE = 1 << 32 - PAGE_SHIFT
 BLOCK_PAGES = 4  # PAM chooses for blocks of 16 KB; the last four, the BIOS's 64 KB, are ruled by one field
@@ -108,7 +109,7 @@ class AddressMap:
         for page in UPPER_PAGES:
             access = self.pam[(page - UPPER_PAGES.start) // BLOCK_PAGES]
             above = rom_pages - (UPPER_PAGES.stop - page)  # the page of the ROM that lies here
-            rom = self.pages + above if above >= 0 else NOTHING
+            rom = self.pages + above if above >= 0 and page in LOW_ROM_PAGES else NOTHING
             ram = page if page < self.pages else NOTHING
             self.reads[page] = ram if access & PAM_READ else rom
             self.writes[page] = ram if access & PAM_WRITE else NOTHING

@@ -105,6 +105,14 @@ def test_where_neither_rom_nor_shadow_is_there_is_nobody(scattered):
     assert board.load(0xC0000) == 0x5A5A_5A5A
 
 
+def test_only_the_last_128_kb_of_a_larger_rom_appear_below_1_mb():
+    rom = bytes(0x20000) + ROM
+    board = Board(rom)
+    assert board.load(0xE0000) == rom_word(0xE0000)
+    assert board.load(0xDFFFC) == 0x5A5A_5A5A
+    assert board.load(0xFFFC_0000) == 0
+
+
 def test_code_runs_from_the_rom():
     board = Board(bytes((0xB8, 0x39, 0x30, 0, 0, HLT)) + bytes(4090))
     board.run(0xFFFF_F000)

@@ -121,7 +121,7 @@ class KeyboardController:
         self.ram[0] = COMMAND_DEFAULT
         self.output_port = OUTPUT_RUN | OUTPUT_A20 | OUTPUT_ONES
         self.data = 0  # the output buffer keeps its byte after it was read
-        self.full = False
+        self.loaded = False
         self.pending = 0  # the controller command whose argument is to come
         self.commanded = False  # the last byte went to port 64h
         self.releasing = False  # F0 came: the next code is of a key that goes up
@@ -144,10 +144,10 @@ class KeyboardController:
     def read(self, port: int, size: int) -> int:
         if port == KEYBOARD_COMMAND:
             system = STATUS_SYS if self.ram[0] & COMMAND_SYS else 0
-            return STATUS_UNLOCKED | system | self.commanded * STATUS_A2 | self.full * STATUS_OBF
+            return STATUS_UNLOCKED | system | self.commanded * STATUS_A2 | self.loaded * STATUS_OBF
         value = self.data
-        if self.full:
-            self.full = False
+        if self.loaded:
+            self.loaded = False
             self._settle()
         return value
 
@@ -192,7 +192,7 @@ class KeyboardController:
             SELF_TEST: SELF_TEST_PASSED,
             LINE_TEST: LINE_TEST_PASSED,
             READ_INPUT: INPUT_PORT,
-            READ_OUTPUT: self.output_port | self.full * OUTPUT_OBF,
+            READ_OUTPUT: self.output_port | self.loaded * OUTPUT_OBF,
         }
         if value & 0xE0 == READ_RAM:
             self.answers.append(self.ram[value & 0x1F])
@@ -233,18 +233,18 @@ class KeyboardController:
 
     def _settle(self) -> None:
         """Fill the output buffer if it is empty and something waits; drive IRQ 1, each byte an edge."""
-        if not self.full:
+        if not self.loaded:
             self._lines.set_irq(IRQ_KEYBOARD, False)
             if self.answers:
                 self._put(self.answers.pop(0))
             else:
-                while self.keyboard.queue and not self.full:
+                while self.keyboard.queue and not self.loaded:
                     self._receive(self.keyboard.queue.pop(0))
-        self._lines.set_irq(IRQ_KEYBOARD, self.full and bool(self.ram[0] & COMMAND_INT))
+        self._lines.set_irq(IRQ_KEYBOARD, self.loaded and bool(self.ram[0] & COMMAND_INT))
         self._await_key()
 
     def _put(self, value: int) -> None:
-        self.data, self.full = value, True
+        self.data, self.loaded = value, True
 
     def _receive(self, value: int) -> None:
         """A byte came along the cable."""
@@ -262,7 +262,7 @@ class KeyboardController:
     @property
     def _open(self) -> bool:
         """Whether a key could be sent now."""
-        return not self.full and self.keyboard.scanning and not self.ram[0] & COMMAND_DISABLE
+        return not self.loaded and self.keyboard.scanning and not self.ram[0] & COMMAND_DISABLE
 
     def _await_key(self) -> None:
         """What was typed sets out if nothing is in its way."""
@@ -280,5 +280,5 @@ class KeyboardController:
         self._settle()
 
 
-_PLAIN = ("output_port", "data", "full", "pending", "commanded", "releasing")
+_PLAIN = ("output_port", "data", "loaded", "pending", "commanded", "releasing")
 _BYTES = ("ram", "answers", "cable")
