@@ -28,7 +28,7 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent
 
-READING_ORDER = ("hello", "sieve", "hash", "syscall", "pagefault", "timer", "popf", "selfmod", "kernel")
+READING_ORDER = ("hello", "sieve", "hash", "syscall", "pagefault", "timer", "popf", "selfmod", "vectors", "kernel")
 
 _COMMENT = re.compile(r"; ?(.*)")
 _TITLE = re.compile(r"([\w-]+): (.+)")

@@ -224,7 +224,7 @@ system_call_trap:
     cmp eax, SYS_EXIT
     je process_exit
     cmp eax, SYS_STALLED
-    je process_stalled
+    je timer_stalled
     cmp eax, SYS_WRITE
     je sys_write
     cmp eax, SYS_NUMBER
@@ -359,13 +359,6 @@ user_begin:
 .equ FIBONACCI_NUMBER, 30
 .equ FIBONACCI_TIMES, 150
 .equ WAIT_TICKS, 2
-
-; say: write a text of this program's. EAX, EBX, ECX are lost.
-.macro say text
-    mov ebx, \text
-    mov ecx, \text\()_end - \text
-    system_call SYS_WRITE
-.endm
 
 ; primes: count them by dividing each number by every smaller one up to its root.
 primes:

@@ -71,7 +71,7 @@ trap:
     cmp dword ptr [ebp + FRAME_EAX], SYS_EXIT
     je process_exit
     cmp dword ptr [ebp + FRAME_EAX], SYS_STALLED
-    je process_stalled
+    je timer_stalled
     jmp trap_unexpected
 .done:
     ret
