@@ -91,6 +91,7 @@
 .equ ABORT, 2
 .equ NO_CODE, 0                         ; an exception without an error code: lib/trap.inc notes 0
 .equ NOTHING, VECTOR_SYSCALL            ; no exception: the piece came to its end, which is an INT
+.equ SEALED, PF_WRITE | PF_PROTECTION   ; a write to a page that is there
 .equ HAVE_ERROR_CODE, 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14  ; vectors
 
 .equ EFLAGS_TF, 0x00000100              ; a debug exception after each instruction
@@ -158,7 +159,7 @@ table:
     row  read,        no_fpu_trap, 14, FAULT, 0,        14, FAULT, PF_USER
     row  write,       no_fpu_trap, 14, FAULT, PF_WRITE, 14, FAULT, PF_USER | PF_WRITE
     row  execute,     no_fpu_trap, 14, FAULT, 0,        14, FAULT, PF_USER
-    row  sealed,      no_fpu_trap, 14, FAULT, PF_WRITE | PF_PROTECTION, 14, FAULT, PF_USER | PF_WRITE | PF_PROTECTION
+    row  sealed,      no_fpu_trap, 14, FAULT, SEALED,   14, FAULT, PF_USER | SEALED
     row  kernel_page, no_fpu_trap, NOTHING, TRAP, 0,    14, FAULT, PF_USER | PF_PROTECTION
 table_end:
 
@@ -414,7 +415,6 @@ overflow:
     guilty overflow, idiv ecx           ; 2^31 is one too many
 step:
     push EFLAGS_ONE | EFLAGS_TF
-step_popf:
     popf                                ; not after this instruction, but after the next
     guilty step, nop
 int1:
@@ -441,7 +441,6 @@ double:
     guilty double, mov es, ax
 no_task:
     push EFLAGS_ONE | EFLAGS_NT
-no_task_popf:
     popf
     guilty no_task, iret
 absent_es:
