@@ -134,7 +134,7 @@ class Machine:
         self.model = model
         self.ledger = Ledger()
         self.clock = Clock()
-        self.layout = AddressMap(memory, space=TimedSpace(self), rom=rom)
+        self.layout = AddressMap(memory, space=TimedSpace(self), rom=rom or image.rom)
         self.devices = PcDevices(
             self.clock,
             memory=memory,
@@ -149,6 +149,8 @@ class Machine:
         self.mode: Mode = MODES[mode or BARE](self)
         self.devices.pic.on_change = self.mode.interrupt_line_changed
         self.mode.start(image)
+        if image.firmware:
+            self.devices.firmware()
 
     def another(self) -> Machine:
         """A machine like this one, before its first instruction."""

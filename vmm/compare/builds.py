@@ -29,9 +29,10 @@ def build(path: Path, mode: str, defines: Mapping[str, int] | None = None) -> Im
 
 def fit(image: Image, memory: int) -> None:
     """Raises `LoadError` if the image does not fit into that many bytes of memory."""
-    end = image.origin + len(image.data)
-    if end > memory:
-        raise LoadError(f"{image.name} reaches up to {end:#x}; it needs more than {memory:,} bytes of memory")
+    if image.end > memory:
+        raise LoadError(
+            f"{image.name} reaches up to {image.end:#x}; it needs more than {memory:,} bytes of memory"
+        )
 
 
 def has_para(image: Image) -> bool:

@@ -213,7 +213,7 @@ def _memory_differences(image: Image, expected: bytes, actual: bytes) -> list[Di
     wrong = [n for n in range(0, len(expected), page) if expected[n : n + page] != actual[n : n + page]]
     differing = [at for start in wrong for at in range(start, start + page) if expected[at] != actual[at]]
     first = differing[0]
-    symbol = image.program.symbolize(first) if image.program else None
+    symbol = image.symbolize(first)
     place = f"{first:#010x}" + (f" ({symbol})" if symbol else "")
     n = len(differing)
     location = f"memory at {place}" + (f" and {n - 1:,} more bytes" if n > 1 else "")

@@ -35,11 +35,9 @@ class GuestScope:
         found = self.register(name.lower())
         if found is not None:
             return found
-        program = self.machine.image.program
-        if program is None:
-            return None
-        symbol = program.symbols.get(name)
-        return program.constants.get(name) if symbol is None else symbol
+        image = self.machine.image
+        symbol = image.symbol(name)
+        return image.program.constants.get(name) if symbol is None and image.program else symbol
 
     def register(self, name: str) -> int | None:
         """A register, part of one, flag, or the count."""
@@ -58,8 +56,7 @@ class GuestScope:
         return self.machine.mode.count if name == "count" else None
 
     def suggestion(self, name: str) -> str:
-        program = self.machine.image.program
-        return suggestion(name, [*NAMES, *(program.symbols if program else ())])
+        return suggestion(name, [*NAMES, *self.machine.image.symbols])
 
     def memory(self, address: int, size: int) -> bytes | None:
         return self.machine.mode.guest.peek(address, size)
@@ -88,7 +85,7 @@ def _line_address(file: str, number: int, image: Image) -> int:
 
 def symbol(image: Image, address: int) -> str | None:
     """`label+0x4`, if the guest has symbols and the address lies in its image."""
-    return image.program.symbolize(address) if image.program else None
+    return image.symbolize(address)
 
 
 def exact_symbol(image: Image, address: int) -> str | None:

@@ -129,8 +129,7 @@ class Shell:
             import readline
         except ImportError:
             return
-        program = self.debugger.machine.image.program
-        symbols = sorted(program.symbols) if program else []
+        symbols = sorted(self.debugger.machine.image.symbols)
 
         def complete(text: str, state: int) -> str | None:
             first = not readline.get_line_buffer()[: readline.get_begidx()].strip()

@@ -58,8 +58,8 @@ class Deprivileged(Mode):
         self.guest.on_int = self.software_interrupt
 
     def start(self, image: Image) -> None:
-        self.vm.memory.write_bytes(image.origin, image.data)
-        self.guest.s[EIP] = image.entry
+        image.place(self.vm.memory)
+        image.set_up(self.guest.s, self.machine.memory)
         self.guest.sync()
         self.world.enter()
 

@@ -15,7 +15,6 @@ from isa.faults import Fault
 from isa.insn import Insn
 from isa.language import Builder
 from isa.memory import Ram
-from isa.state import EIP
 from isa.table import ROWS, Definition, Row, Sensitive
 from vmm.image import Image
 from vmm.machine import BREAKPOINT, HALT, Stop
@@ -78,8 +77,8 @@ class Native(Mode):
         super().software_interrupt(vector)
 
     def start(self, image: Image) -> None:
-        self.cpu.memory.write_bytes(image.origin, image.data)
-        self.cpu.s[EIP] = image.entry
+        image.place(self.cpu.memory)
+        image.set_up(self.cpu.s, self.machine.memory)
         self.cpu.sync()
 
     def run(self, until: int) -> Stop | None:

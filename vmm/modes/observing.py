@@ -57,7 +57,7 @@ class Observing(Deprivileged):
             return
         row = ROWS[insn.row]
         image = self.machine.image
-        symbol = image.program.symbolize(eip) if image.program else None
+        symbol = image.symbolize(eip)
         location = image.location(eip) + (f" ({symbol})" if symbol else "")
         expected = ", ".join(f"{what}={value}" for what, value, _ in differences)
         actual = ", ".join(f"{what}={value}" for what, _, value in differences)

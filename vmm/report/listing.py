@@ -41,9 +41,8 @@ def resolve(image: Image, place: int | str | None) -> int:
     if isinstance(place, str):
         address = image.symbol(place)
         if address is None:
-            known = image.program.symbols if image.program else {}
-            raise LoadError(f"{image.name} has no label `{place}`{suggestion(place, known)}")
-        place = address
+            raise LoadError(f"{image.name} has no label `{place}`{suggestion(place, image.symbols)}")
+        place = image.names.physical(address) if image.names else address
     if not image.origin <= place < image.origin + len(image.data):
         end = image.origin + len(image.data)
         raise LoadError(f"{place:#x} is outside of {image.name}, which lies at {image.origin:#x} to {end:#x}")
@@ -53,7 +52,7 @@ def resolve(image: Image, place: int | str | None) -> int:
 def rows(image: Image, start: int) -> Iterator[Row]:
     """Everything from `start` on."""
     labels: dict[int, str] = {}
-    for name, at in (image.program.symbols if image.program else {}).items():
+    for name, at in image.symbols.items():
         labels.setdefault(at, name)
     address, end = start, image.origin + len(image.data)
     while address < end:
@@ -81,12 +80,11 @@ def is_code(text: str) -> bool:
 def _instruction(image: Image, address: int, limit: int) -> tuple[int, str]:
     offset = address - image.origin
     code = image.data[offset : min(offset + MAX_INSN, limit - image.origin)]
-    symbol = image.program.symbolize if image.program else None
     try:
         insn = decode(code)
     except (Fault, TruncatedCode):
         return 1, f"db {code[0]:#04x}"
-    return insn.length, format_insn(insn, address, symbol)
+    return insn.length, format_insn(insn, address, image.symbolize)
 
 
 def lines(found: Iterator[Row], width: int | None) -> Iterator[str]:
