@@ -229,7 +229,7 @@ def test_what_cannot_be_compiled_says_where(routine: object, why: str) -> None:
     with pytest.raises(TraceError, match=why) as caught:
         routine_ir("wrong", routine)
     path, line = str(caught.value).split(": ")[0].rsplit(":", 1)
-    assert path.endswith("test_trace.py")
+    assert path.endswith("test_tracing_definitions.py")
     assert first < int(line) <= first + 4
 
 
