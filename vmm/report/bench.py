@@ -70,8 +70,8 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """All figures, as they are found."""
-    yield Row("a loop of ordinary instructions", ENGINE, "mips", _mips(LOOP), 0.8)
-    yield Row("decoding an instruction not seen before", "decoder", "us", _decoding(), 50)
+    yield Row("a loop of ordinary instructions", ENGINE, "mips", _mips(LOOP), 0.5)
+    yield Row("decoding an instruction not seen before", "decoder", "us", _decoding(), 15)
     yield Row("vmsim --help", "command line", "ms", _command("--help"), 150)
     yield Row("vmsim run hello", "command line", "ms", _command("run", "hello"), 400)
     image = build(guests.LIBRARY / "kernel.asm", BARE)
