@@ -122,6 +122,8 @@ class Deprivileged(Mode):
             if leave.vector in (c.VEC_GP, c.VEC_SS, c.VEC_NP, c.VEC_TS):
                 return self.protection_fault(leave, leave.fault)
             self.trapped(leave.fault.name, leave.insn, "every fault comes to the monitor first")
+            if leave.vector == c.VEC_MF and not self.guest.s[CR0] & c.CR0_NE:
+                return self.interpret()  # the guest wants an interrupt instead
             return self.reflect(leave.fault)
         return self.ending(leave)
 

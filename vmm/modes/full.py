@@ -10,6 +10,7 @@ from __future__ import annotations
 from isa.exits import ALL_VECTORS, TrapPolicy
 from isa.table import Sensitive, rows
 from vmm.modes.deprivileged import EVERY_FAULT, Deprivileged
+from vmm.monitor.world import SHOW_X87_CS
 
 
 class Full(Deprivileged):
@@ -21,5 +22,5 @@ class Full(Deprivileged):
     policy = TrapPolicy(
         exceptions=EVERY_FAULT,
         software_interrupts=ALL_VECTORS,
-        instructions=rows((Sensitive.PRIVILEGED, Sensitive.SILENT)),
+        instructions=rows((Sensitive.PRIVILEGED, Sensitive.SILENT)) | SHOW_X87_CS,
     )

@@ -29,6 +29,7 @@ from isa.state import (
     CR4,
     EFLAGS,
     EIP,
+    FPU_IP,
     GDT_BASE,
     GDT_LIMIT,
     IDT_BASE,
@@ -189,6 +190,9 @@ class Rewrite(Observing):
         flags = guest.s[EFLAGS] & ~c.IF | self.cells.read(IF_CELL)
         guest.engine.set_eflags(flags & c.M32)
         guest.s[EIP] = site.piece.eip
+        x87 = self.cache.sites.get(guest.s[FPU_IP])
+        if x87 is not None:
+            guest.s[FPU_IP] = x87.piece.eip
         if site.piece.hold is Hold.SPILLED:
             guest.s[c.ECX] = self.cells.read(SPILL_ECX)
         guest.count = self.cpu.count

@@ -4,6 +4,10 @@ The guest kernel believes in ring 0 and runs in ring 1; rings 1 to 3 stay. Its s
 DPL 0 turned into 1 and with limits that end below the monitor (segment truncation, AA 3.5). The real
 EFLAGS always has IF set and IOPL 0; the guest's IF and IOPL live in the virtual EFLAGS only.
 
+The x87 is the guest's while it runs: its state goes along, and the real CR0 has the guest's TS, EM and MP,
+so that its instructions run, or raise #NM, as on bare hardware. Those that show the CS of an earlier one
+(FNSTENV, FNSAVE, FXSAVE) would show ring 1: like PUSH CS, they should trap.
+
 `enter` is cheap when no segment has changed since the last time. `leave` brings back what direct
 execution changes; `adopt_segments` also brings back segment registers that the guest loaded without a
 trap, which only happens where sensitive instructions do not trap.
@@ -14,13 +18,16 @@ from __future__ import annotations
 from isa import consts as c
 from isa.cpu import Cpu
 from isa.segment import is_conforming
-from isa.state import ATTR, BASE, CPL, EFLAGS, EIP, LIMIT, SEL, SHADOW
+from isa.state import ATTR, BASE, CPL, CR0, EFLAGS, EIP, FPU, FPU_CS, FPU_DS, FPU_END, LIMIT, SEL, SHADOW
+from isa.table import BY_NAME
 from vmm.monitor.vm import MONITOR_BASE
 
 # Flags that the guest's own instructions change directly; the rest of EFLAGS is virtual.
 DIRECT_FLAGS = c.ARITHMETIC | c.TF | c.DF | c.NT | c.RF | c.AC | c.ID
 VIRTUAL_FLAGS = ~DIRECT_FLAGS & c.M32
 SEGMENTS = range(c.ES, c.GS + 1)
+DIRECT_CR0 = c.CR0_TS | c.CR0_EM | c.CR0_MP
+SHOW_X87_CS = frozenset(BY_NAME[name].index for name in ("fnstenv", "fnsave", "fxsave"))
 
 
 def compressed_level(level: int) -> int:
@@ -75,6 +82,8 @@ class World:
         r[0 : EIP + 1] = v[0 : EIP + 1]
         r[EFLAGS] = (v[EFLAGS] & DIRECT_FLAGS) | c.IF | c.FLAGS_ONE
         r[SHADOW] = 0
+        r[FPU:FPU_END] = v[FPU:FPU_END]
+        r[CR0] = (r[CR0] & ~DIRECT_CR0) | (v[CR0] & DIRECT_CR0) | c.CR0_NE
         wanted = v[CPL : ATTR + c.LDTR]
         if wanted != self._loaded:
             self._loaded = wanted
@@ -95,9 +104,13 @@ class World:
         engine.set_cpl(level)
 
     def leave(self) -> None:
-        """Bring back what direct execution changed: registers, EIP, the direct flags."""
+        """Bring back what direct execution changed: registers, EIP, the direct flags, the x87."""
         v, r = self.virtual.s, self.real.s
         v[0 : EIP + 1] = r[0 : EIP + 1]
+        v[FPU:FPU_END] = r[FPU:FPU_END]
+        for word, segment in ((FPU_CS, c.CS), (FPU_DS, c.SS)):
+            if r[word] == r[SEL + segment]:
+                v[word] = v[SEL + segment]
         self.virtual.engine.set_eflags((v[EFLAGS] & VIRTUAL_FLAGS) | (r[EFLAGS] & DIRECT_FLAGS))
 
     def adopt_segments(self) -> None:

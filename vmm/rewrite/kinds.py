@@ -13,6 +13,7 @@ from isa import consts as c
 from isa import ids
 from isa.insn import Insn, Kind
 from isa.table import BY_ID, BY_NAME, ROWS, Sensitive
+from vmm.monitor.world import SHOW_X87_CS
 
 
 class Treatment(StrEnum):
@@ -51,6 +52,8 @@ def treatment(i: Insn, user: bool) -> Treatment:
         return _transfer(i)
     if i.segment in (c.CS, c.GS):
         return Treatment.CALL_OUT  # the real CS and GS reach the monitor
+    if i.row in SHOW_X87_CS:
+        return Treatment.CALL_OUT  # where the x87 executed last is in the cache
     if ROWS[i.row].sensitive is Sensitive.INNOCUOUS:
         return Treatment.IDENTICAL
     return _sensitive(i, user)
