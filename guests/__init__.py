@@ -1,8 +1,8 @@
 """The guests: small kernels, each with a header comment that is its specification.
 
 Here: `catalogue`, which reads those headers, `find`, which turns a bare name into a file, and `LIBRARY`,
-the folder to search for what guests include (`lib/boot.inc` and the rest). Guests are data: this module
-knows neither the assembler nor the machines.
+the folder to search for what guests include (`lib/boot.inc` and the rest; `minos/` is what only minos is made
+of). Guests are data: this module knows neither the assembler nor the machines.
 
 A header is the comment at the top of the file:
 
@@ -28,7 +28,7 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent
 
-READING_ORDER = ("hello", "sieve", "hash", "syscall", "pagefault", "timer", "popf", "selfmod", "vectors", "kernel")
+READING_ORDER = ("hello", "sieve", "hash", "syscall", "pagefault", "timer", "popf", "selfmod", "vectors", "kernel", "minos")
 
 _COMMENT = re.compile(r"; ?(.*)")
 _TITLE = re.compile(r"([\w-]+): (.+)")

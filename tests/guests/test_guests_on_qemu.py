@@ -60,10 +60,20 @@ def test_paging_works_on_a_processor_without_large_pages(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("shift", [1, 4, 7, 10])
-@pytest.mark.parametrize("name", ["timer", "kernel"])
+@pytest.mark.parametrize("name", ["timer", "kernel", "minos"])
 def test_the_console_does_not_depend_on_when_the_timer_ticks(name: str, shift: int, tmp_path: Path) -> None:
     """From a tick every 500,000 instructions to one every thousand."""
     assert_good(name, tmp_path, "-icount", f"shift={shift},sleep=off")
+
+
+def test_minos_reads_a_disk_if_there_is_one(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"the first sector\n".ljust(64 * 512, b"\0"))
+    status, console = run(GUESTS["minos"].path, tmp_path, "-drive", f"file={disk},format=raw,if=ide")
+    expected = GUESTS["minos"].expected
+    expected = expected.replace("minos: no disk\n", "minos: a disk of 64 sectors\n")
+    assert console == expected.replace("disk: there is none\n", "the first sector\n")
+    assert status == exit_status(0)
 
 
 def test_a_failing_guest_is_told_from_a_good_one(tmp_path: Path) -> None:
