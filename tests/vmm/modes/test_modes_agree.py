@@ -66,7 +66,7 @@ def test_a_guest_cannot_tell_a_faithful_monitor_from_bare_hardware(guest: str, m
 
 
 @pytest.mark.parametrize("mode", [mode for mode in SAME_BUILD if mode != SAME_BUILD[0]])
-@pytest.mark.parametrize("guest", ["syscall", "popf", "pagefault", "kernel"])
+@pytest.mark.parametrize("guest", ["syscall", "popf", "pagefault", "selfmod", "vectors", "kernel", "minos"])
 def test_a_stop_after_any_instruction_finds_the_guest_as_on_bare_hardware(guest: str, mode: str) -> None:
     stops = sorted(random.Random(guest + mode).sample(range(native(guest)[0]), 60))
     bare, virtual = Machine(image(guest)), Machine(image(guest), mode)
