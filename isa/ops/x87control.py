@@ -225,18 +225,13 @@ def _pointers(b: Builder) -> tuple[Word, Word, Word, Word]:
         code = ((b.s[FPU_CS] << 4) + b.s[FPU_IP]) & M32
         data = ((b.s[FPU_DS] << 4) + b.s[FPU_DP]) & M32
         high = ((code >> 4) & 0x0FFF_F000) | b.s[FPU_OPCODE]
-        return code & M16, high, data & M16, (data >> 4) & 0x0FFF_F000
-    return b.s[FPU_IP], b.s[FPU_CS] | (b.s[FPU_OPCODE] << 16), b.s[FPU_DP], b.s[FPU_DS]
+        return code | RESERVED, high, data | RESERVED, (data >> 4) & 0x0FFF_F000
+    return b.s[FPU_IP], b.s[FPU_CS] | (b.s[FPU_OPCODE] << 16), b.s[FPU_DP], b.s[FPU_DS] | RESERVED
 
 
 def _store_environment(b: Builder, i: Insn) -> None:
-    ip, cs, dp, ds = _pointers(b)
-    words = [b.s[FPU_CONTROL], b.s[FPU_STATUS], _tag_word(b), ip, cs, dp, ds]
-    if i.w == 16:
-        words = [word & M16 for word in words]
-    else:
-        halves = (0, 1, 2, 3, 5) if _real_addresses(b) else (0, 1, 2, 6)
-        words = [word | RESERVED if n in halves else word for n, word in enumerate(words)]
+    heads = (b.s[FPU_CONTROL], b.s[FPU_STATUS], _tag_word(b))
+    words = (*(word | RESERVED for word in heads), *_pointers(b))
     for n, word in enumerate(words):
         b.store(i.dst.n, _at(b, i, n * i.w // 8), b.trunc(word, i.w), i.w)
 
