@@ -52,8 +52,8 @@
 .include "lib/boot.inc"
 .include "lib/trap.inc"
 
-; The low half of CR0 as this kernel wants it: without NE, and with TS. Nothing here uses the FPU.
-.equ CR0_WANTED, CR0_PE | CR0_MP | CR0_TS | CR0_ET
+; The low half of CR0 as this kernel wants it: FPU errors come by the interrupt controller, so no NE.
+.equ CR0_WANTED, CR0_PE | CR0_MP | CR0_ET
 
 ; Two segments to ask about, and what must come out. PROBE_STRANGER is the same data segment as asked
 ; for by the next outer ring, and that ring must not have it.
