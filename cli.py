@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Decorator = Callable[[Any], Any]
 
 BUDGET = 50_000_000
-MEMORY = 16 << 20
 MAX_COLUMNS = 110
 PIPE_COLUMNS = 160
 
@@ -142,9 +141,6 @@ budget_option: Decorator = click.option(
 timeout_option: Decorator = click.option(
     "--timeout", type=SECONDS, metavar="SECONDS", help="Seconds at most."
 )
-memory_option: Decorator = click.option(
-    "--memory", type=Read("size", "size"), default=MEMORY, help="Guest memory; 16M if not given."
-)
 profile_option: Decorator = click.option(
     "--profile", type=Read("name", "profile"), help="The machine that cycles are modelled on: p4-672, i386."
 )
@@ -152,9 +148,25 @@ profile_option: Decorator = click.option(
 
 def run_options(function: Any) -> Any:
     """What everything takes that runs a guest to its end."""
-    for option in (json_option, profile_option, memory_option, timeout_option, budget_option):
+    for option in (json_option, profile_option, timeout_option, budget_option):
         function = option(function)
     return function
+
+
+def options_of(table: str) -> Decorator:
+    """The options of a table in `vmm.report.options`; one that the command has already stays its own."""
+
+    def add(function: Any) -> Any:
+        from vmm.report import options
+
+        taken = {name for param in getattr(function, "__click_params__", ()) for name in param.opts}
+        for name, metavar, read, text, many in reversed(getattr(options, table)):
+            if name not in taken:
+                kind = Read(metavar, read) if read else str
+                function = click.option(name, type=kind, metavar=metavar, multiple=many, help=text)(function)
+        return function
+
+    return add
 
 
 def guest_path(name: str) -> Path:
@@ -164,15 +176,11 @@ def guest_path(name: str) -> Path:
     return guest_path(name)
 
 
-def machine_for(guest: str, mode: str | None, memory: int) -> Machine:
-    """A machine with the guest in it, built for the mode. `LoadError`, `AsmError`."""
-    from vmm.compare import build, fit
-    from vmm.machine import Machine
-    from vmm.modes import BARE
+def machine_for(guest: str, mode: str | None, options: dict[str, Any]) -> Machine:
+    """A machine with the guest in it, as the options of MACHINE say. `LoadError`, `AsmError`."""
+    from vmm.session import machine_for
 
-    image = build(guest_path(guest), mode or BARE)
-    fit(image, memory)
-    return Machine(image, mode or BARE, memory=memory)
+    return machine_for(guest_path(guest), mode, **options)
 
 
 # -- running ------------------------------------------------------------------------------------------------
@@ -181,25 +189,30 @@ def machine_for(guest: str, mode: str | None, memory: int) -> Machine:
 @command("run hello", "run my.asm --mode full --budget 10M", "run kernel --json")
 @guest_argument
 @mode_option
+@options_of("MACHINE")
+@options_of("CONSOLE")
+@click.option("--screen", is_flag=True, help="Print the display's text at the end.")
 @run_options
 @click.pass_context
 def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **options: Any) -> None:
     """Run GUEST under one mode.
 
     Its console goes to stdout as it comes, what it took to stderr. GUEST is an assembly source (.asm), a
-    flat binary, or the name of a built-in guest.
+    kernel (ELF, Multiboot, bzImage), a disk, a flat binary, or the name of a built-in guest.
     """
-    from vmm.report.live import console_writer
+    from vmm import session
     from vmm.watch import Watch
 
-    machine = machine_for(guest, mode, options["memory"])
-    if not as_json:
-        machine.devices.on_console = console_writer(sys.stdout.buffer)
+    machine = machine_for(guest, mode, options)
+    terminal = session.Terminal(machine, None if as_json else sys.stdout.buffer, options["until"])
+    terminal.feed(options["input"], options["prompt"], sys.stdin)
     with Watch(options["timeout"]) as watch:
         watch.watch(machine)
-        result = watch.judge(machine.run(options["budget"]))
+        result = watch.judge(terminal.run(options["budget"]))
     if not as_json and result.console and not result.console.endswith("\n"):
         click.echo()
+    for line in session.screen(machine) if options["screen"] else ():
+        click.echo(line, err=as_json)
     sys.stdout.flush()
     report_run(result, options["profile"], as_json)
     ctx.exit(ExitStatus.of(result.outcome))
@@ -223,6 +236,7 @@ def report_run(result: Result, profile: str | None, as_json: bool) -> None:
 @guest_argument
 @click.option("--modes", type=Read("names", "modes"), help="Modes, by commas; all that apply if not given.")
 @click.option("--strict", is_flag=True, help="A divergence counts also where no equivalence is promised.")
+@click.option("--memory", type=Read("size", "size"), help="Guest memory; what it needs if not given.")
 @run_options
 @click.pass_context
 def compare(ctx: click.Context, /, guest: str, strict: bool, as_json: bool, **options: Any) -> None:
@@ -266,15 +280,10 @@ def comparison_status(comparison: Comparison, strict: bool) -> ExitStatus:
 
 def print_comparison(comparison: Comparison) -> None:
     """The table, and below it the words."""
-    from rich.console import Console
-
     from vmm.compare import screen
 
-    colour: Any = None if click.get_current_context().color is False else "auto"
     width = None if sys.stdout.isatty() else PIPE_COLUMNS
-    console = Console(width=width, color_system=colour, highlight=False)
-    for part in screen.parts(comparison, min(console.width, MAX_COLUMNS)):
-        console.print(part)
+    screen.show(comparison, click.get_current_context().color is not False, width, MAX_COLUMNS)
 
 
 # -- sources ------------------------------------------------------------------------------------------------
@@ -438,6 +447,7 @@ def report_lines(found: Any, module: Any, as_json: bool) -> None:
 )
 @guest_argument
 @mode_option
+@options_of("MACHINE")
 @click.option("--kind", "kinds", type=Read("KINDS", "kinds"), help="What, by commas; a wrong word lists all.")
 @click.option(
     "--format", "style", type=click.Choice(["text", "jsonl"]), default="text", help="How to show it."
@@ -445,14 +455,13 @@ def report_lines(found: Any, module: Any, as_json: bool) -> None:
 @click.option("--limit", type=COUNT, help="Events at most.")
 @click.option("-o", "out", type=click.File("w", encoding="utf-8"), default="-", help="Where to write.")
 @budget_option
-@memory_option
 @click.pass_context
-def trace(ctx: click.Context, /, guest: str, mode: str | None, memory: int, **options: Any) -> None:
+def trace(ctx: click.Context, /, guest: str, mode: str | None, **options: Any) -> None:
     """Run GUEST and show events as they happen."""
     from vmm.trace import run_trace
     from vmm.watch import Watch
 
-    machine = machine_for(guest, mode, memory)
+    machine = machine_for(guest, mode, options)
     kinds, style, limit, out = (options[name] for name in ("kinds", "style", "limit", "out"))
     with Watch() as watch:
         watch.watch(machine)
@@ -468,10 +477,10 @@ def trace(ctx: click.Context, /, guest: str, mode: str | None, memory: int, **op
 @mode_option
 @click.option("-e", "inline", metavar="COMMANDS", help="Commands separated by semicolons; then it ends.")
 @click.option("-x", "script", type=click.File(encoding="utf-8"), metavar="FILE", help="Commands, one a line.")
-@memory_option
+@options_of("MACHINE")
 @click.pass_context
 def debug(
-    ctx: click.Context, guest: str, mode: str | None, inline: str | None, script: Any, memory: int
+    ctx: click.Context, /, guest: str, mode: str | None, inline: str | None, script: Any, **options: Any
 ) -> None:
     """Step through GUEST, forwards and back.
 
@@ -480,7 +489,7 @@ def debug(
 
     commands = script.read().splitlines() if script else []
     commands += inline.split(";") if inline else []
-    machine = machine_for(guest, mode, memory)
+    machine = machine_for(guest, mode, options)
     ctx.exit(
         shell.run(machine, [line.strip() for line in commands] if script or inline else None, sys.stdout)
     )

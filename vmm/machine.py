@@ -140,7 +140,7 @@ class Machine:
             memory=memory,
             on_exit=self._verdict,
             on_a20=self.layout.set_a20,
-            on_reset=lambda: self._finish("the guest reset the machine"),
+            on_reset=lambda: self.finish("the guest reset the machine"),
         )
         self.ports = TimedPorts(self)
         self.idle = 0
@@ -181,7 +181,7 @@ class Machine:
     def _verdict(self, value: int) -> None:
         self.mode.request_stop()
 
-    def _finish(self, how: str) -> None:
+    def finish(self, how: str) -> None:
         """The guest pulled a line that ends the run."""
         self.finished = self.finished or how
         self.mode.request_stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import guests
 from vmm.image import Image, LoadError, load_image
@@ -19,12 +20,12 @@ PARA = "PARA"
 _MENTION = re.compile(rf"^[^;#]*\b{PARA}\b", re.MULTILINE)
 
 
-def build(path: Path, mode: str, defines: Mapping[str, int] | None = None) -> Image:
-    """The guest in `path`, built for `mode`. `LoadError`, `AsmError`."""
+def build(path: Path, mode: str, defines: Mapping[str, int] | None = None, **loading: Any) -> Image:
+    """The guest in `path`, built for `mode`; `loading` as for `load_image`. `LoadError`, `AsmError`."""
     names = dict(defines or {})
     if MODES[mode].paravirtual:
         names.setdefault(PARA, 1)
-    return load_image(path, defines=names, include_dirs=(guests.LIBRARY,))
+    return load_image(path, defines=names, include_dirs=(guests.LIBRARY,), **loading)
 
 
 def fit(image: Image, memory: int) -> None:

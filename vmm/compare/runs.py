@@ -14,7 +14,7 @@ from pathlib import Path
 from vmm.compare.builds import applicable_modes, build, fit
 from vmm.cost import Cycles, Profile, price
 from vmm.image import Image
-from vmm.machine import DEFAULT_BUDGET, DEFAULT_MEMORY, Machine, Outcome, Result, Stop
+from vmm.machine import DEFAULT_BUDGET, Machine, Outcome, Result, Stop
 from vmm.modes import BARE
 from vmm.monitor.cpu import MonitorBug
 
@@ -107,7 +107,7 @@ def compare(
     profile: Profile,
     *,
     budget: int = DEFAULT_BUDGET,
-    memory: int = DEFAULT_MEMORY,
+    memory: int | None = None,
     defines: Mapping[str, int] | None = None,
     on_start: Listener | None = None,
     judge: Callable[[Result], Result] | None = None,
@@ -118,6 +118,7 @@ def compare(
     Raises `LoadError`, `AsmError`.
     """
     image = build(path, BARE, defines)
+    memory = memory or image.memory
     fit(image, memory)
     comparison = Comparison(image.name, profile)
     images = {False: image}

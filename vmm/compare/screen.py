@@ -5,13 +5,20 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from vmm.compare.runs import Comparison
 from vmm.compare.table import tables
 from vmm.compare.verdict import costs, differences, summary
 from vmm.report.run import divergence_lines
+
+
+def show(comparison: Comparison, colour: bool, width: int | None, widest: int) -> None:
+    """Put it on stdout, `width` columns wide; None: as wide as the terminal."""
+    console = Console(width=width, color_system="auto" if colour else None, highlight=False)
+    for part in parts(comparison, min(console.width, widest)):
+        console.print(part)
 
 
 def parts(comparison: Comparison, width: int) -> Iterator[RenderableType]:

@@ -43,7 +43,10 @@ class Native(Mode):
         super().__init__(machine)
         memory = PcMemory(Ram(machine.memory + len(machine.layout.rom)), machine.layout)
         self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.pic, model=machine.model)
-        self.cpu.handlers = [self._counted(row) if row.name in COUNTED else row.define for row in ROWS]
+        self.cpu.handlers = [
+            self._counted(row) if row.name in COUNTED and define is row.define else define
+            for row, define in zip(ROWS, self.cpu.handlers, strict=True)
+        ]
         self.cpu.set_policy(self.cpu.policy)
         self.cpu.on_delivery = self.delivered
         self.cpu.on_int = self.software_interrupt

@@ -99,6 +99,20 @@ def read_kinds(text: str) -> frozenset[str]:
     return parse_kinds([text])
 
 
+def read_model(text: str) -> str:
+    """The name of a processor model."""
+    from isa.model import MODELS
+
+    return _known("processor", text.strip(), list(MODELS))
+
+
+def read_format(text: str) -> str:
+    """The name of a file format for guests."""
+    from vmm.loader import FORMATS
+
+    return _known("format", text.strip(), FORMATS)
+
+
 def read_profile(text: str) -> str:
     """The name of a cost profile."""
     from vmm.cost import profile_names
