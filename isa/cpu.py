@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 assert _ops
 
+ENGINES = ("auto", "reference", "native")
 DEFAULT_ENGINE = "reference"
 HOT = 20_000  # instructions after which native code is worth its start
 NEVER = 1 << 63
@@ -151,16 +152,26 @@ class Cpu:
         )
         self.detailed = False  # `on_delivery` and `on_int` want each event, not only `on_tally` the sum
         self.native: Threaded | None = None
-        self.engine_name = engine or os.environ.get("VMSIM_ENGINE") or DEFAULT_ENGINE
+        self._prepared: Threaded | None = None  # `native`, while it is not in use
         self.until = self.bound = 0  # where `run` comes back; `shorten` may move it nearer
         self.stop_requested = False
         self.handlers = self.trapping_handlers = _handlers(frozenset(), model.features)
         self.policy = policy
         self.engine = Reference(self)
         self.set_policy(policy)
-        self.native_from = {"reference": NEVER, "native": 0}.get(self.engine_name, HOT)
+        self.use_engine(engine or os.environ.get("VMSIM_ENGINE") or DEFAULT_ENGINE)
 
     # -- configuration ------------------------------------------------------------------------------
+
+    def use_engine(self, name: str) -> None:
+        """Run in "native" code or in the "reference" engine from now on; "auto": natively once it pays.
+
+        The outcome is the same. Where native code cannot be made, the reference engine runs.
+        """
+        if name not in ENGINES:
+            raise ValueError(f"there is no engine {name!r}; there are {', '.join(ENGINES)}")
+        self.native = None
+        self.native_from = self.count + HOT if name == "auto" else 0 if name == "native" else NEVER
 
     def set_policy(self, policy: TrapPolicy) -> None:
         """What exits from now on."""
@@ -245,7 +256,11 @@ class Cpu:
         from isa.engine.threaded import start
 
         self.native_from = NEVER
-        self.native = start(self)
+        if self._prepared is None:
+            self._prepared = start(self)
+        else:
+            self._prepared.configure()
+        self.native = self._prepared
 
     def _run_native(self, native: Threaded) -> Exit | None:
         """In native code; the reference engine runs what that cannot."""

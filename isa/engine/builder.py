@@ -92,7 +92,8 @@ class Words:
 class Native(NativeWords):
     """Compiles one instruction after another; `isa.language.Builder` documents the operations."""
 
-    model_flags, model_cr4 = DEFAULT.eflags, DEFAULT.cr4  # code is made for the default processor
+    model_flags: Any = DEFAULT.eflags
+    model_cr4: Any = DEFAULT.cr4  # code is made for the default processor
 
     def __init__(self, known: Mapping[int, int] = MappingProxyType(FLAT), intercepted: int = 0) -> None:
         self.known = known

@@ -27,6 +27,7 @@ AWAKE = 15  # bits of EFLAGS that need attention when set
 POLICY = 16  # exceptions that a monitor wants, a bitmap
 QUIET = 17  # 0: every delivery and every flush is told in Python
 SEGMENTS, FLUSHED = 18, 19  # set where segments or translations have changed
+MODEL_FLAGS = 20  # the bits of EFLAGS that the processor has
 READ_END, WRITE_END = 24, 32  # + segment: one past the last byte, 0 where the quick check may not decide
 TRAPS = 40  # bytes: 1 for a row that a monitor wants at CPL > 0
 INTERCEPTS = TRAPS + 64  # bytes: 1 for a software interrupt that it wants
@@ -38,7 +39,7 @@ CONTEXT_WORDS = FAULTS + 32
 NO_ERROR = (1 << 64) - 1
 
 # Bits of ACCESS.
-STORE, AS_CPL, NESTED = 1, 2, 4  # NESTED: on the way to the handler of another fault
+STORE, AS_CPL, NESTED = 1, 2, 4  # NESTED: a fault here is not delivered natively
 
 # The record.
 RECORD_SIZE = 64

@@ -29,6 +29,7 @@ from isa.engine.context import (
     ERROR,
     EXECUTED,
     INTERCEPTS,
+    MODEL_FLAGS,
     NO_ERROR,
     PAGE_EIP,
     PARAMETERS,
@@ -46,10 +47,11 @@ from isa.engine.context import (
     VECTOR,
 )  # fmt: skip
 from isa.engine.frames import tracing
+from isa.engine.nativeflags import DynamicFlags
 from isa.engine.nativememory import Memory
 from isa.engine.records import TAKES_OPERANDS, WORDS, Record
 from isa.engine.shapes import DYNAMIC, Shape
-from isa.engine.ssa import LIKELY, Block, Path, Pick
+from isa.engine.ssa import LIKELY, Block, Pick
 from isa.engine.trace import run
 from isa.engine.words import TraceError, Value, Word, fit, text, truth
 from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
@@ -86,7 +88,7 @@ class Words:
         b.words[n] = fit(value, 32)
 
 
-class Threaded(Memory, Native):
+class Threaded(Memory, DynamicFlags, Native):
     """What handlers and the routines of `kernel.py` share: exits, the state, memory, flags, control."""
 
     sensitive = False
@@ -112,6 +114,11 @@ class Threaded(Memory, Native):
             "isa.ops.system.set_cr4": self._elsewhere,
             "isa.segment.load_real": self._elsewhere,
         }
+
+    @property
+    def model_flags(self) -> Any:
+        """The bits of EFLAGS that the processor has; which one it is, the context says."""
+        return self.context(MODEL_FLAGS, "i32", 32)
 
     # -- registers --------------------------------------------------------------------------------
     def check_alias(self, n: int, *, writes: bool) -> None:
@@ -183,66 +190,6 @@ class Threaded(Memory, Native):
         self.leave(FAULT)
 
     # -- flags ------------------------------------------------------------------------------------
-    def _packed(self) -> Word:
-        known, result = self.memo.get("flags", (None, 0))
-        if known is self.record or self.record.kind is not None:
-            return super()._packed()
-        result = self._ask("flags", 32)
-        self.memo["flags"] = (self.record, result)
-        return result
-
-    def _ask(self, function: str, w: int) -> Value:
-        """Let a function look at a record that is known only now."""
-        arguments = ", ".join(f"i32 {text(fit(x, 32))}" for x in self.record.words())
-        return self.code.value(f"call preserve_mostcc i{w} @h_{function}({arguments})", w, pure=False)
-
-    def _flag(self, name: str, position: int) -> Word:
-        record = self.record
-        if record.kind is not None:
-            return super()._flag(name, position)
-        r: Any = record.r
-        op: Any = record.op
-        is_packed = (op & 0xFF) == flags.PACKED
-        match name:
-            case "zf":
-                return self._select(is_packed, (r >> 6) & 1, r == 0)
-            case "sf":
-                return self._select(is_packed, (r >> 7) & 1, (r >> ((op >> 8) - 1)) & 1)
-            case "pf":
-                return self._select(is_packed, (r >> 2) & 1, flags.parity(flags.LOGIC, 32, r))
-            case "cf" | "of":
-                return self._ask(name, 1)
-        return super()._flag(name, position)
-
-    def _select(self, test: Value, yes: Any, no: Any) -> Value:
-        """One of two truth words."""
-        return self.code.value(f"select i1 {test.text}, i1 {yes.fit(1).text}, i1 {no.fit(1).text}", 1)
-
-    def condition(self, cc: int) -> Word:
-        record = self.record
-        if record.kind is not None or cc >> 1 not in (1, 3, 6, 7):
-            return super().condition(cc)
-        op: Any = record.op
-        code = self.code
-        subtracted = (op & 0xFF) == flags.SUB
-        origin = code.current()
-        quick, state = code.open(), self.save()
-        x, y = (fit(word, 32) for word in (record.x, record.y))
-        if cc >> 1 in (6, 7):
-            up: Any = 32 - (op >> 8)
-            x, y = x << up, y << up
-            holds = self.slt(x, y, 32) if cc >> 1 == 6 else truth(self.slt(y, x, 32)) == 0
-        else:
-            holds = x < y if cc >> 1 == 1 else x <= y
-        quick, first = code.here, Path(code.here, state, truth(holds))
-        slow = code.open()
-        general = truth(flags.condition(self, cc & ~1))  # type: ignore[arg-type]
-        second = Path(code.here, state, general)
-        origin.end = f"br i1 {subtracted.text}, label %{quick.label}, label %{slow.label}"
-        origin.pure = False
-        result: Any = code.meet([first, second])
-        return truth(result) == 0 if cc & 1 else result
-
     def set_eflags(self, value: Word) -> None:
         super().set_eflags(value)
         self.awake = fit(value, 32) & self.context(AWAKE, "i32", 32)

@@ -2,7 +2,8 @@
 
     @enter         from Python: set the registers of the threaded code up and dispatch
     @dispatch      find the record at CS:EIP, through the fetch translations
-    @unresolved    a record that is not made yet     @outside   the first byte of another page
+    @unresolved    a record that is not made yet     @elsewhere  one that has no handler
+    @outside       the first byte of another page
     @spent @guard @attention                         back to Python (`context` says why)
     @fill          a translation that is missing, then the instruction again
     @fault @deliver_plain @deliver_error @deliver_software      exceptions and INT n, through the IDT
@@ -78,7 +79,7 @@ from isa.tlb import (
 from isa.tlb import PAGES as LINEAR_PAGES
 
 ROUTINES = (
-    "spent guard attention unresolved outside dispatch fill fault "
+    "spent guard attention elsewhere unresolved outside dispatch fill fault "
     "deliver_plain deliver_error deliver_software"
 )
 
@@ -176,8 +177,20 @@ def _guard(b: Routine) -> None:
     b.leave_for(GUARD)
 
 
+def _elsewhere(b: Routine) -> None:
+    """A record whose instruction has no handler."""
+    _stop_if_spent(b)
+    b.leave_for(GUARD)
+
+
 def _unresolved(b: Routine) -> None:
+    _stop_if_spent(b)
     b.leave_for(MISS)
+
+
+def _stop_if_spent(b: Routine) -> None:
+    spent: Any = b.code.value("icmp slt i64 %left, 1", 1)
+    b.if_(spent, lambda: b.leave_for(SPENT))
 
 
 def _attention(b: Routine) -> None:
@@ -354,14 +367,18 @@ _PLAIN: dict[str, Callable[[Routine], None]] = {
     "spent": _spent,
     "guard": _guard,
     "attention": _attention,
+    "elsewhere": _elsewhere,
     "unresolved": _unresolved,
     "outside": _outside,
     "dispatch": _dispatch,
     "fill": _fill,
     "fault": _fault,
+}
+_NESTED = {
+    "deliver_plain": _deliver_plain,
+    "deliver_error": _deliver_error,
     "deliver_software": _deliver_software,
 }
-_NESTED = {"deliver_plain": _deliver_plain, "deliver_error": _deliver_error}
 
 
 def kernel_ir() -> str:

@@ -129,7 +129,7 @@ def pointer(b: Threaded, linear: Word, size: int, access: int) -> str:
     if access & STORE:
         _beside_code(b, found, linear, size, going_on)
     b._context_store(ADDRESS, linear)
-    b._context_store(ACCESS, access | (NESTED if b.nested else 0))
+    b._context_store(ACCESS, access | (NESTED if b.nested or b.sensitive else 0))
     b.tail("@fill")
     b.code.here = going_on
     name = host_pointer(b, found, linear)

@@ -130,7 +130,7 @@ class Pool:
         at = index * RECORD_SIZE
         after = offset + insn.length
         if after > c.PAGE_SIZE:
-            self.records[at : at + 8] = self.library.guard.to_bytes(8, "little")
+            self.records[at : at + 8] = self.library.elsewhere.to_bytes(8, "little")
             return
         handler, fields, name = self.library.look_up(insn, offset)
         if insn.row in self.reference_only:
@@ -139,7 +139,7 @@ class Pool:
         target = target_offset(insn, offset)
         goal = follower if target is None else self.slot(number, target | key)
         if not handler:
-            handler = self.library.guard
+            handler = self.library.elsewhere
             if name:
                 self.waiting.append((index, name))
         _POINTERS.pack_into(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from isa import consts as c
 from isa import flags, mmu, segment
 from isa.decode import TruncatedCode, decode
+from isa.engine.intflags import IntFlags, Record
 from isa.engine.intwords import IntWords
 from isa.engine.x87ints import X87Ints
 from isa.faults import GeneralProtection, NotModelled, StackFault
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
-Record = tuple[int, int, int, int, int]
 REG32, MEM, IMM, REG16, REG8 = Kind.REG32, Kind.MEM, Kind.IMM, Kind.REG16, Kind.REG8
 NOT_ARITHMETIC = ~c.ARITHMETIC & c.M32
 SYSTEM_FLAGS_AWAKE = c.TF | c.RF  # flags that need a look at every instruction boundary
@@ -51,7 +51,7 @@ SYSTEM_FLAGS_AWAKE = c.TF | c.RF  # flags that need a look at every instruction 
 MSR_WORDS = {0x174: SYSENTER_CS, 0x175: SYSENTER_CS + 1, 0x176: SYSENTER_CS + 2}
 
 
-class Reference(X87Ints, IntWords):
+class Reference(X87Ints, IntFlags, IntWords):
     """The builder over Python ints. One per `Cpu`."""
 
     def __init__(self, cpu: Cpu) -> None:
@@ -405,43 +405,6 @@ class Reference(X87Ints, IntWords):
         self.flush_tlb()
 
     # -- flags --------------------------------------------------------------------------------------
-
-    def set_flags(self, kind: int, w: int, x: int, y: int, r: int) -> None:
-        self.record = (kind, w, x, y, r)
-
-    def change_flags(self, mask: int, bits: int) -> None:
-        self.record = (flags.PACKED, 32, 0, 0, (self.arithmetic() & ~mask) | (bits & mask))
-
-    def cf(self) -> int:
-        kind, w, x, y, r = self.record
-        return flags.CARRY[kind](w, x, y, r)
-
-    def of(self) -> int:
-        kind, w, x, y, r = self.record
-        return flags.OVERFLOW[kind](w, x, y, r)
-
-    def af(self) -> int:
-        kind, w, x, y, r = self.record
-        return flags.ADJUST[kind](w, x, y, r)
-
-    def zf(self) -> int:
-        record = self.record
-        return flags.zero(record[0], record[1], record[4])
-
-    def sf(self) -> int:
-        record = self.record
-        return flags.sign(record[0], record[1], record[4])
-
-    def pf(self) -> int:
-        record = self.record
-        return flags.parity(record[0], record[1], record[4])
-
-    def arithmetic(self) -> int:
-        """The six arithmetic flags as bits of EFLAGS."""
-        record = self.record
-        if record[0] == flags.PACKED:
-            return record[4] & c.ARITHMETIC
-        return flags.pack(self.cf(), self.pf(), self.af(), self.zf(), self.sf(), self.of())
 
     def eflags(self) -> int:
         return (self.s[EFLAGS] & NOT_ARITHMETIC) | self.arithmetic()

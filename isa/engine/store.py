@@ -22,7 +22,7 @@ from isa.engine.context import PARAMETERS  # noqa: F401  (part of what is hashed
 
 LEVELS = "levels.json"
 KERNEL = "kernel"
-KERNEL_NAMES = ("enter", "guard", "unresolved", "outside")
+KERNEL_NAMES = ("enter", "elsewhere", "unresolved", "outside")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 

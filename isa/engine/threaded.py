@@ -26,6 +26,7 @@ from isa.engine.context import (
     INTERCEPTS,
     INTERRUPTS,
     LEFT,
+    MODEL_FLAGS,
     PAGES,
     POLICY,
     POOL,
@@ -83,6 +84,7 @@ class Threaded:
     def configure(self) -> None:
         """The trap policy, or who listens, has changed."""
         cpu, policy = self.cpu, self.cpu.policy
+        self.context[MODEL_FLAGS] = cpu.model.eflags
         self.context[POLICY] = policy.exceptions & 0xFFFF_FFFF
         for row in ROWS:
             self.bytes[8 * TRAPS + row.index] = row.index in policy.instructions

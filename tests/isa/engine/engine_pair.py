@@ -20,6 +20,7 @@ from isa.exits import Exit, Reason, TrapPolicy
 from isa.faults import Fault
 from isa.insn import Insn
 from isa.memory import PhysicalMemory, Ram
+from isa.model import MODELS
 from isa.state import EFLAGS, EIP, FLAG_OP, FLAG_R, new_state
 
 RAM_SIZE = 0x10000
@@ -82,7 +83,7 @@ class Pair:
         self.fill = fill(self.random)
         self.ram = Ram(RAM_SIZE)
         self.ram.write(0, self.fill)
-        self.cpu = Cpu(PhysicalMemory(self.ram), policy=EVERYTHING)
+        self.cpu = Cpu(PhysicalMemory(self.ram), policy=EVERYTHING, model=MODELS["p2"])
         self.native_ram = bytearray(self.fill)
         self.context = Context(self.native_ram)
         self.cases = 0
@@ -146,7 +147,7 @@ class Pair:
         """What the machine does after a cold exit: the reference runs one instruction from there."""
         again = Ram(RAM_SIZE)
         again.write(0, bytes(self.native_ram))
-        cpu = Cpu(PhysicalMemory(again), policy=EVERYTHING)
+        cpu = Cpu(PhysicalMemory(again), policy=EVERYTHING, model=MODELS["p2"])
         cpu.s[:] = native
         cpu.sync()
         cpu.run(1)
