@@ -1,0 +1,144 @@
+"""Boot sectors over the small BIOS: entered as a PC enters them, served by code of the guest's processor."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from loader_kernels import run
+
+from isa.asm import assemble
+from isa.state import EFLAGS, SEL
+from vmm import Machine, Outcome, load_image
+from vmm.loader.bootsector import FLOPPIES, small_bios
+from vmm.modes import MODES
+
+SECTOR = """
+bits 16
+org 0x7c00
+start:
+{code}
+good:
+    mov al, 0
+    out 0xf4, al
+bad:
+    mov al, 1
+    out 0xf4, al
+text: db "Hello", 13, 10, 0
+packet: times 32 db 0
+times 510 - ($ - $$) db 0
+dw 0xaa55
+"""
+HELLO = """
+    mov si, text
+.next:
+    lodsb
+    or al, al
+    jz good
+    mov ah, 0x0e
+    int 0x10
+    jmp .next
+"""
+SERVICES = {
+    "int 12h tells the memory below 640 KB": "int 0x12\ncmp ax, 639\njne bad\n",
+    "int 15h 88h tells the memory above 1 MB": "mov ah, 0x88\nint 0x15\njc bad\ncmp ax, 15360\njne bad\n",
+    "int 15h E801h tells it in two parts": (
+        "mov ax, 0xe801\nint 0x15\njc bad\ncmp ax, 15360\njne bad\ncmp dx, 0\njne bad\n"
+    ),
+    "int 15h knows not everything": "mov ax, 0x1234\nint 0x15\njnc bad\ncmp ah, 0x86\njne bad\n",
+    "int 16h sees that no key is there": "mov ah, 1\nint 0x16\njnz bad\n",
+    "int 1Ah counts the timer's ticks": (
+        "sti\nmov ah, 0\nint 0x1a\nmov bx, dx\n.w: hlt\nmov ah, 0\nint 0x1a\ncmp bx, dx\nje .w\n"
+    ),
+    "int 1Ah tells the time": "mov ah, 2\nint 0x1a\njc bad\ncmp ch, 0x23\nja bad\n",
+    "int 11h has COM1 and a screen": "int 0x11\ntest ax, 0x200\njz bad\n",
+    "int 10h moves the cursor": (
+        "mov ah, 2\nmov dx, 0x0507\nmov bh, 0\nint 0x10\nmov ah, 3\nint 0x10\ncmp dx, 0x0507\njne bad\n"
+    ),
+    "int 10h keeps what it shows": (
+        "mov ax, 3\nint 0x10\nmov ax, 0x0e41\nint 0x10\nmov ah, 2\nmov dx, 0\nint 0x10\n"
+        "mov ah, 8\nint 0x10\ncmp al, 'A'\njne bad\n"
+    ),
+    "registers of 32 bits survive a service": (
+        "mov eax, 0x12345678\nmov ebx, eax\nmov ecx, eax\nmov ah, 2\nint 0x16\nshr eax, 16\ncmp ax, 0x1234\n"
+        "jne bad\ncmp ebx, 0x12345678\njne bad\ncmp ecx, ebx\njne bad\n"
+    ),
+    "int 15h 24h turns wire A20": (
+        "mov ax, 0x2400\nint 0x15\njc bad\nmov ax, 0x2402\nint 0x15\ncmp al, 0\njne bad\n"
+        "mov ax, 0x2401\nint 0x15\nmov ax, 0x2402\nint 0x15\ncmp al, 1\njne bad\n"
+    ),
+    "int 13h knows no other drive": "mov ah, 8\nmov dl, 0x81\nint 0x13\njnc bad\n",
+    "int 13h tells the shape of the disk": (
+        "mov ah, 8\nint 0x13\njc bad\ncmp dh, 15\njne bad\nand cl, 0x3f\ncmp cl, 63\njne bad\n"
+    ),
+    "int 13h has extensions": "mov ah, 0x41\nmov bx, 0x55aa\nint 0x13\njc bad\ncmp bx, 0xaa55\njne bad\n",
+}
+MAP = """
+    xor ebx, ebx
+    mov di, 0x8000
+.next:
+    mov eax, 0xe820
+    mov edx, 0x534d4150
+    mov ecx, 20
+    int 0x15
+    jc bad
+    cmp eax, 0x534d4150
+    jne bad
+    add di, 20
+    or ebx, ebx
+    jnz .next
+"""
+
+
+def image(folder: Path, code: str, name: str = "boot.img", size: int = 512) -> Path:
+    path = folder / name
+    made = assemble(SECTOR.format(code=code)).image
+    path.write_bytes(made + bytes(size - len(made)))
+    return path
+
+
+@pytest.mark.parametrize("mode", [name for name, mode in MODES.items() if not mode.paravirtual])
+def test_a_boot_sector_speaks_in_every_mode(tmp_path: Path, mode: str) -> None:
+    result = run(image(tmp_path, HELLO), mode)
+    assert (result.outcome, result.console) == (Outcome.SUCCESS, "Hello\r\n"), result.text
+
+
+def test_a_source_for_7c00_is_a_boot_sector_with_lines(tmp_path: Path) -> None:
+    path = tmp_path / "boot.asm"
+    path.write_text(SECTOR.format(code=HELLO))
+    loaded = load_image(path)
+    assert loaded.kind == "boot" and loaded.location(loaded.entry) == "boot.asm:6"
+    assert run(path).console == "Hello\r\n"
+
+
+@pytest.mark.parametrize("what", list(SERVICES))
+def test_a_service(tmp_path: Path, what: str) -> None:
+    result = run(image(tmp_path, SERVICES[what]))
+    assert result.outcome is Outcome.SUCCESS, (what, result.text)
+
+
+def test_the_memory_map_is_that_of_the_machine(tmp_path: Path) -> None:
+    machine = Machine(load_image(image(tmp_path, MAP)), memory=24 << 20)
+    assert machine.run(10_000).outcome is Outcome.SUCCESS
+    spans = struct.iter_unpack("<QQI", machine.mode.guest.memory.read_bytes(0x8000, 80))
+    assert (0x10_0000, 23 << 20, 1) in list(spans)
+
+
+@pytest.mark.parametrize(("size", "drive"), [(512, 0x80), (1 << 20, 0x80), *((size, 0) for size in FLOPPIES)])
+def test_the_processor_stands_where_a_bios_leaves_it(tmp_path: Path, size: int, drive: int) -> None:
+    machine = Machine(load_image(image(tmp_path, HELLO, size=size)))
+    s = machine.mode.guest.s
+    assert machine.mode.guest_eip == 0x7C00
+    assert s[2] & 0xFF == drive
+    assert s[SEL + 1] == 0 and s[EFLAGS] & 0x200
+
+
+def test_addresses_in_the_rom_have_names(tmp_path: Path) -> None:
+    at = small_bios().symbols["int_10h"]
+    assert load_image(image(tmp_path, HELLO)).location(0xF_0000 + at) == "int_10h"
+
+
+def test_nothing_to_boot_is_said(tmp_path: Path) -> None:
+    result = run(image(tmp_path, "int 0x19\n"))
+    assert result.console == "No bootable disk.\r\n"

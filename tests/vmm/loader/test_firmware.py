@@ -1,0 +1,67 @@
+"""Real firmware: mapped at the top, entered at the reset vector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from loader_kernels import real, run
+
+from isa.asm import assemble
+from vmm import Machine, Outcome, load_image
+from vmm.image import LoadError
+
+ROM = """
+bits 16
+org 0
+start:
+    mov ax, 0xf000
+    mov ds, ax
+    mov al, [text]
+    out 0xe9, al
+    mov al, 0
+    out 0xf4, al
+text: db "!"
+times 0xfff0 - ($ - $$) db 0xff
+    jmp 0xf000:start
+times 0x10000 - ($ - $$) db 0xff
+"""
+
+
+@pytest.fixture
+def rom(tmp_path: Path) -> Path:
+    path = tmp_path / "bios.bin"
+    path.write_bytes(assemble(ROM).image)
+    return path
+
+
+def test_a_rom_is_entered_at_the_reset_vector_and_seen_below_1_mb(rom: Path) -> None:
+    machine = Machine(load_image(rom))
+    assert machine.mode.guest_eip == 0xFFFF_FFF0
+    result = machine.run(1000)
+    assert (result.outcome, result.console) == (Outcome.SUCCESS, "!")
+
+
+def test_a_disk_under_firmware_is_the_machines_disk(rom: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(510) + b"\x55\xaa")
+    image = load_image(disk, bios=rom)
+    assert (image.kind, image.disk) == ("bios", disk.read_bytes())
+    assert run(disk, bios=rom).console == "!"
+
+
+def test_what_is_no_rom_is_refused(rom: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.bin"
+    odd.write_bytes(bytes(1000))
+    with pytest.raises(LoadError, match="whole 64 KB"):
+        load_image(rom, bios=odd)
+    with pytest.raises(LoadError, match="whole 64 KB"):
+        load_image(odd, format="bios")
+    with pytest.raises(LoadError, match="command line"):
+        load_image(rom, bios=rom, line="x")
+
+
+def test_seabios_begins() -> None:
+    path = real("bios.bin", "seabios")
+    assert load_image(path).kind == "bios"
+    assert run(path, budget=2000).outcome is Outcome.BUDGET
