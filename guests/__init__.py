@@ -17,6 +17,7 @@ A header is the comment at the top of the file:
     ; naive: POPF at popf_here                                 what `naive` gets wrong, at which label;
                                                                one line each, or `naive: nothing`
 
+A guest lies at 1 MiB and is entered in protected mode; `boot` alone is a disk with a boot sector.
 A guest with `para` among its modes has a paravirtual port: assemble it with `PARA` defined as 1.
 """
 
@@ -28,7 +29,10 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent
 
-READING_ORDER = ("hello", "sieve", "hash", "syscall", "pagefault", "timer", "popf", "selfmod", "vectors", "kernel", "minos")
+READING_ORDER = (
+    *("hello", "boot", "sieve", "hash", "syscall", "pagefault", "timer", "popf", "selfmod", "vectors"),
+    *("kernel", "minos"),
+)
 
 _COMMENT = re.compile(r"; ?(.*)")
 _TITLE = re.compile(r"([\w-]+): (.+)")

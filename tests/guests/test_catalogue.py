@@ -14,6 +14,8 @@ from isa.asm import Program, assemble
 
 GUESTS = {guest.name: guest for guest in guests.catalogue()}
 NAMES = sorted(GUESTS)
+BOOT_SECTORS = ["boot"]
+KERNELS = [name for name in NAMES if name not in BOOT_SECTORS]
 WITH_PARA = [name for name in NAMES if GUESTS[name].has_para]
 MODES = {"native", "full", "rewrite", "para"}
 
@@ -50,7 +52,7 @@ def test_a_guest_does_not_name_the_mode_it_runs_in(name: str) -> None:
 def test_a_guest_assembles_without_a_warning(name: str) -> None:
     program = build(name, para=False)
     assert program.entry == program.symbols["_start"]
-    assert program.origin == 0x100000
+    assert program.origin == (0x7C00 if name in BOOT_SECTORS else 0x100000)
     assert not program.warnings
 
 
@@ -78,7 +80,14 @@ def test_the_paravirtual_kernel_has_no_privileged_and_no_silent_instruction(name
             )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BOOT_SECTORS)
+def test_a_boot_sector_is_one_sector_with_its_mark_at_the_end(name: str) -> None:
+    image = build(name, para=False).image
+    assert len(image) == 512
+    assert image[-2:] == b"\x55\xaa"
+
+
+@pytest.mark.parametrize("name", KERNELS)
 def test_an_image_carries_a_multiboot_header_with_addresses(name: str) -> None:
     program = build(name, para=False)
     at = program.symbols["multiboot_header"] - program.origin
