@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from isa.model import DEFAULT as DEFAULT_MODEL
 from isa.model import Model
 from vmm.clock import Clock
+from vmm.devices.disk import Disk
 from vmm.devices.pc import PcDevices
 from vmm.events import Diverged, Ledger
 from vmm.image import Image
@@ -138,9 +139,12 @@ class Machine:
         self.devices = PcDevices(
             self.clock,
             memory=memory,
+            disk=Disk(image.disk) if image.disk is not None else None,
             on_exit=self._verdict,
             on_a20=self.layout.set_a20,
             on_reset=lambda: self.finish("the guest reset the machine"),
+            on_power_off=lambda: self.finish("the guest switched the machine off"),
+            on_pam=self.layout.set_pam,
         )
         self.ports = TimedPorts(self)
         self.idle = 0

@@ -74,3 +74,95 @@ def test_a_rom_is_read_where_it_lies_and_stays_as_it_is(mode):
 def test_a_reset_ends_the_run(mode):
     _machine, result = run("mov al, 0xfe\n out 0x64, al\n ud2", mode)
     assert (result.outcome, result.text) == (Outcome.SUCCESS, "the guest reset the machine")
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_a_guest_switches_the_machine_off(mode):
+    source = """
+        mov dx, 0xcf8
+        mov eax, 0x80000b40
+        out dx, eax
+        mov dx, 0xcfc
+        mov eax, 0x601
+        out dx, eax
+        mov dx, 0xcf8
+        mov eax, 0x80000b80
+        out dx, eax
+        mov dx, 0xcfc
+        mov al, 1
+        out dx, al
+        mov dx, 0x604
+        mov ax, 0x2000
+        out dx, ax
+        ud2
+    """
+    _machine, result = run(source, mode)
+    assert (result.outcome, result.text) == (Outcome.SUCCESS, "the guest switched the machine off")
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_a_firmware_turns_its_rom_into_protected_ram(mode):
+    machine, result = run(
+        f"""
+        mov eax, 0x80000058
+        mov dx, 0xcf8
+        out dx, eax
+        mov dx, 0xcfd
+        mov al, 0x20
+        out dx, al
+        mov eax, [0xf0010]
+        mov [0xf0010], eax          ; the shadow under the ROM
+        mov dword [0xf0020], 0x5a5a5a5a
+        mov al, 0x10
+        out dx, al
+        mov dword [0xf0020], 0
+        mov ebx, [0xf0010]
+        mov ecx, [0xf0020]
+        {SUCCESS}
+        """,
+        mode,
+        bytes(range(256)) * 512,
+    )
+    assert result.outcome is Outcome.SUCCESS, result.text
+    assert (machine.mode.guest.s[3], machine.mode.guest.s[1]) == (0x13121110, 0x5A5A5A5A)
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_a_guest_reads_its_disk(mode):
+    source = f"""
+        mov dx, 0x1f2
+        mov al, 1
+        out dx, al
+        mov al, 0
+        inc dx
+        out dx, al
+        inc dx
+        out dx, al
+        inc dx
+        out dx, al
+        inc dx
+        mov al, 0xe0
+        out dx, al
+        inc dx
+        mov al, 0x20
+        out dx, al
+    busy:
+        in al, dx
+        test al, 8
+        jz busy
+        mov dx, 0x1f0
+        mov edi, 0x280000
+        mov ecx, 128
+        cld
+        rep insd
+        mov ebx, [0x280000]
+        {SUCCESS}
+    """
+    program = assemble(source, origin=ORIGIN)
+    image = Image(
+        "guest", Path("guest.asm"), program.origin, program.entry, program.image, program, disk=b"boot" * 300
+    )
+    machine = Machine(image, mode, memory=4 << 20)
+    result = machine.run(100_000)
+    assert result.outcome is Outcome.SUCCESS, result.text
+    assert machine.mode.guest.s[3] == int.from_bytes(b"boot", "little")

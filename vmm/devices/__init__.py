@@ -4,7 +4,8 @@ Here: bus.py (who owns which port), mmio.py (who owns which page), and the devic
 
     interrupts and time  pic.py (two 8259A), pit.py (8254 and port 61h), cmos.py (clock and CMOS memory)
     people               uart.py (16550D), keyboard.py with keys.py, vga.py with vgamemory.py
-    the board            system.py (wire A20, reset), debug.py (ports E9h, 402h, F4h)
+    storage              ide.py with identify.py and disk.py
+    the board            pci.py, acpi_pm.py, system.py (wire A20, reset), fw_cfg.py, debug.py
 
 pc.py solders them together. A device is ranges of ports, `read`, `write`, `save` and `load`. It knows the
 clock and the interrupt line it drives (irq.py), and nothing of a CPU, a monitor or a mode: bare or virtual,
@@ -15,12 +16,17 @@ Not here: which accesses reach a device at all; the mode and the monitor decide 
 Read next: bus.py, then pc.py.
 """
 
+from vmm.devices.acpi_pm import PowerManagement
 from vmm.devices.bus import Device, PortBus
 from vmm.devices.cmos import Cmos
 from vmm.devices.debug import DebugConsole, DebugExit
+from vmm.devices.disk import Disk
+from vmm.devices.fw_cfg import FirmwareConfig
+from vmm.devices.ide import Ide
 from vmm.devices.keyboard import KeyboardController
 from vmm.devices.mmio import MmioBus
 from vmm.devices.pc import PcDevices
+from vmm.devices.pci import PciBus
 from vmm.devices.pic import PicPair
 from vmm.devices.pit import Pit
 from vmm.devices.system import SystemControl
@@ -32,12 +38,17 @@ __all__ = [
     "DebugConsole",
     "DebugExit",
     "Device",
+    "Disk",
+    "FirmwareConfig",
+    "Ide",
     "KeyboardController",
     "MmioBus",
     "PcDevices",
+    "PciBus",
     "PicPair",
     "Pit",
     "PortBus",
+    "PowerManagement",
     "SystemControl",
     "Uart",
     "Vga",

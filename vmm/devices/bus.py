@@ -49,6 +49,11 @@ class PortBus:
         self._owners.update({port: (device, widths.get(port, 1)) for port in ports})
         self._devices.append(device)
 
+    def detach(self, device: Device) -> None:
+        """Nobody answers at the ports of `device` any more; nothing happens if it was not attached."""
+        self._owners = {port: found for port, found in self._owners.items() if found[0] is not device}
+        self._devices = [each for each in self._devices if each is not device]
+
     def read(self, port: int, size: int) -> int:
         device, width = self._owners.get(port & PORT_MASK, (None, 1))
         if size > width:

@@ -5,7 +5,8 @@ the guest has to say: `console`, every byte sent to COM1 and to port E9h in orde
 at port F4h (the first counts), `firmware_log`, what a firmware writes to port 402h. Its state includes the
 clock's, so a snapshot of the devices restores their time as well.
 
-What devices want of the machine they ask for by callbacks: `on_a20`, `on_reset`.
+What devices want of the machine they ask for by callbacks: `on_a20`, `on_reset`, `on_power_off`, and
+`on_pam` when the host bridge turns upper memory into ROM or RAM.
 
 A fresh set is as power-on leaves it. `firmware()` programs it through its ports as a BIOS leaves it
 before it loads a kernel (vectors 08h and 70h, an 18.2 Hz timer); loaders that skip the BIOS call it.
@@ -19,11 +20,24 @@ from collections.abc import Callable
 from typing import Any
 
 from vmm.clock import Clock
+from vmm.devices.acpi_pm import DEFAULT_BASE, ApmPorts, PowerManagement
 from vmm.devices.bus import Device, PortBus
 from vmm.devices.cmos import DEFAULT_EPOCH, Cmos, memory_bytes
 from vmm.devices.debug import FIRMWARE_LOG_PORT, DebugConsole, DebugExit
+from vmm.devices.disk import Disk
+from vmm.devices.fw_cfg import FirmwareConfig
+from vmm.devices.ide import Ide
 from vmm.devices.keyboard import KeyboardController
 from vmm.devices.mmio import MmioBus
+from vmm.devices.pci import (
+    ADDRESS_ENABLE,
+    CONFIG_ADDRESS,
+    CONFIG_DATA,
+    PM_BASE,
+    PM_ENABLE,
+    PamCallback,
+    PciBus,
+)
 from vmm.devices.pic import MASTER_COMMAND, MASTER_DATA, SLAVE_COMMAND, SLAVE_DATA, PicPair
 from vmm.devices.pit import CONTROL, COUNTER_0, Pit
 from vmm.devices.system import A20Gate, SystemControl
@@ -40,10 +54,21 @@ FIRMWARE = (
     *((MASTER_DATA, 0xB8), (SLAVE_DATA, 0x8E)),  # open: timer, keyboard, cascade, floppy; clock, mouse, disks
     *((CONTROL, 0x34), (COUNTER_0, 0x00), (COUNTER_0, 0x00)),  # counter 0, both bytes, mode 2, 65536
 )
+# (device and function, register, word): the ports of power management, the IDE channels switched on
+FIRMWARE_PCI = (
+    *((0x0B, PM_BASE, DEFAULT_BASE | 1), (0x0B, PM_ENABLE, 1), (0x09, 0x40, 0x8000_8000)),
+    *((0x09, 0x04, 1), (0x0B, 0x04, 1)),
+)
+# CMOS memory, as BIOSes use it
+EQUIPMENT, DISK_TYPES, DISK_TYPE, DISK_SHAPE, BOOT_ORDER, CHECKSUM = 0x14, 0x12, 0x19, 0x1B, 0x3D, 0x2E
+CHECKSUMMED = range(0x10, 0x2E)
+WITH_FPU = 0x02
+DISK_FIRST = 0x12  # boot from the disk, then from the floppy
 
 
 class PcDevices:
-    """`memory` is the RAM in bytes, as the CMOS notes it; `epoch` the time at power-on."""
+    """`memory` is the RAM in bytes, as firmware finds it; `epoch` the time at power-on; `disk` the master
+    of the primary IDE channel, if there is one."""
 
     def __init__(
         self,
@@ -51,10 +76,13 @@ class PcDevices:
         *,
         memory: int = DEFAULT_MEMORY,
         epoch: int = DEFAULT_EPOCH,
+        disk: Disk | None = None,
         on_console: Callable[[int], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
         on_a20: Callable[[bool], None] | None = None,
         on_reset: Callable[[], None] | None = None,
+        on_power_off: Callable[[], None] | None = None,
+        on_pam: PamCallback | None = None,
     ) -> None:
         self.clock = clock
         self.on_console = on_console  # called with each byte of the console
@@ -71,20 +99,56 @@ class PcDevices:
         self.keyboard = KeyboardController(clock, self.pic, self.gate.set_keyboard, self._reset)
         self.system = SystemControl(self.gate, self._reset)
         self.vga = Vga(clock)
+        self.power = PowerManagement(clock, self.pic, on_power_off)
+        self.apm = ApmPorts(self.power)
+        self.pci = PciBus(memory, on_pam, self._move_power)
+        self.fw_cfg = FirmwareConfig(memory)
+        self.ide = Ide(clock, self.pic, disk) if disk is not None else None
         self.debug_console = DebugConsole(self._console_byte)
         self.log = DebugConsole(self.firmware_log.append, FIRMWARE_LOG_PORT, "firmware-log")
         self.debug_exit = DebugExit(self._exit)
         self.bus = PortBus()
         self.mmio = MmioBus()
-        self._attach()
-        for at, value in memory_bytes(memory).items():
-            self.cmos.memory[at] = value
-
-    def _attach(self) -> None:
-        board: tuple[Device, ...] = (self.pic, self.pit, self.uart, self.cmos, self.keyboard, self.system)
-        for device in (*board, self.vga, self.debug_console, self.log, self.debug_exit):
+        self.devices = self._devices()
+        for device in self.devices:
             self.bus.attach(device)
         self.mmio.attach(WINDOW, self.vga.memory)
+        self._note(memory_bytes(memory) | self._disk_bytes())
+
+    def _devices(self) -> tuple[Device, ...]:
+        disks = (self.ide,) if self.ide is not None else ()
+        return (
+            *(self.pic, self.pit, self.uart, self.cmos, self.keyboard, self.system, self.vga),
+            *(self.power, self.apm, self.pci, self.fw_cfg, *disks),
+            *(self.debug_console, self.log, self.debug_exit),
+        )
+
+    def _disk_bytes(self) -> dict[int, int]:
+        """What the CMOS notes about the disk: type 47, whose shape is given."""
+        found = {EQUIPMENT: WITH_FPU, BOOT_ORDER: DISK_FIRST}
+        if self.ide is not None:
+            cylinders, heads, track = self.ide.disk.shape
+            low, high = cylinders & 0xFF, cylinders >> 8
+            shape = (low, high, heads, 0xFF, 0xFF, 0xC0 | (heads > 8) << 3, low, high, track)
+            found |= {DISK_TYPES: 0xF0, DISK_TYPE: 47}
+            found |= {DISK_SHAPE + n: value for n, value in enumerate(shape)}
+        return found
+
+    def _note(self, cells: dict[int, int]) -> None:
+        """Fill CMOS memory, with its checksum."""
+        for at, value in cells.items():
+            self.cmos.memory[at] = value
+        total = sum(self.cmos.memory[at] for at in CHECKSUMMED)
+        self.cmos.memory[CHECKSUM : CHECKSUM + 2] = total.to_bytes(2, "big")
+
+    def _move_power(self, base: int | None) -> None:
+        """Power management answers elsewhere now; where its ports are taken, nowhere."""
+        self.bus.detach(self.power)
+        self.power.move(base)
+        try:
+            self.bus.attach(self.power)
+        except ValueError:
+            self.power.move(None)
 
     @property
     def a20(self) -> bool:
@@ -94,6 +158,10 @@ class PcDevices:
     def firmware(self) -> None:
         for port, value in FIRMWARE:
             self.bus.write(port, value, 1)
+        for function, register, value in FIRMWARE_PCI:
+            self.bus.write(CONFIG_ADDRESS, ADDRESS_ENABLE | function << 8 | register, 4)
+            self.bus.write(CONFIG_DATA, value, 4)
+        self.bus.write(CONFIG_ADDRESS, 0, 4)
 
     def screen(self) -> list[str]:
         """The text on the display, a string for each row."""
@@ -112,10 +180,10 @@ class PcDevices:
         self._exit(value)
 
     def save(self) -> dict[str, Any]:
-        """The clock and every device of the bus, as plain data."""
+        """The clock and every device, as plain data."""
         return {
             "clock": self.clock.save(),
-            "devices": {device.name: device.save() for device in self.bus.devices},
+            "devices": {device.name: device.save() for device in self.devices},
             "console": self.console.decode("latin-1"),
             "firmware_log": self.firmware_log.decode("latin-1"),
             "exit_code": self.exit_code,
@@ -123,7 +191,7 @@ class PcDevices:
 
     def load(self, state: dict[str, Any]) -> None:
         self.clock.load(state["clock"])
-        for device in self.bus.devices:
+        for device in self.devices:
             device.load(state["devices"][device.name])
         self.console[:] = state["console"].encode("latin-1")
         self.firmware_log[:] = state["firmware_log"].encode("latin-1")
