@@ -1,6 +1,7 @@
 """Is everything here that vmsim needs, and does it work? What `vmsim doctor` finds out.
 
-What vmsim cannot run without is required; the oracles are needed by its tests only.
+What vmsim cannot run without is required; the oracles are needed by its tests only. After that comes what
+the simulated machine has and has not, as SUPPORT.md lists it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from vmm.report.run import SCHEMA
 
-REQUIRED = ("capstone", "click", "keystone-engine", "llvmlite", "rich")
+REQUIRED = ("capstone", "click", "keystone-engine", "llvmlite", "pyelftools", "rich", "zstandard")
+SUPPORT = Path(__file__).resolve().parent.parent.parent / "SUPPORT.md"
+SUPPORTED = "supported"
 ORACLES = (
     ("qemu-system-i386", "runs the guests as a second opinion"),
     ("as", "GNU's assembler, against which ours is held"),
@@ -34,6 +38,7 @@ class Check:
     ok: bool
     required: bool
     detail: str
+    state: str = ""  # what is said instead of ok and absent
 
 
 def checks() -> Iterator[Check]:
@@ -53,6 +58,20 @@ def checks() -> Iterator[Check]:
     found = _version("unicorn")
     yield Check("unicorn", found is not None, False, found or "not found; an independent x86, in tests")
     yield Check("terminal", True, False, _terminal())
+    yield from support()
+
+
+def support() -> Iterator[Check]:
+    """The rows of SUPPORT.md; none where it was not installed."""
+    try:
+        text = SUPPORT.read_text(encoding="utf-8")
+    except OSError:
+        return
+    for row in text.splitlines():
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        if row.startswith("| ") and len(cells) == 3 and cells[0] != "feature":
+            name, state, note = cells
+            yield Check(name, state == SUPPORTED, False, note, state)
 
 
 def document(found: list[Check]) -> dict[str, Any]:
@@ -67,6 +86,9 @@ def healthy(found: list[Check]) -> bool:
 
 def line(check: Check) -> tuple[str, str]:
     """(colour, text) of a check."""
+    if check.state:
+        note = f" ({check.detail})" if check.detail else ""
+        return "green" if check.ok else "yellow", f"{check.state:13} {check.name}{note}"
     word = "ok" if check.ok else "BAD" if check.required else "absent"
     return (
         "green" if check.ok else "red" if check.required else "yellow",
