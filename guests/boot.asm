@@ -3,7 +3,7 @@
 ; The firmware reads the first sector of the disk to 0000:7C00, looks for 55 AA at its end, and jumps there.
 ; There is no protection, there are no pages: an address is a segment times sixteen plus an offset, and the
 ; firmware's services are software interrupts. The sector prints through INT 10h, asks INT 12h how much memory
-; there is, and pays a visit to protected mode, from which it comes back.
+; there is, reads itself again through INT 13h, and pays a visit to protected mode, from which it comes back.
 ;
 ;      0000:7C00   07C0:0000   0700:0C00        three names of the same byte
 ;
@@ -17,6 +17,7 @@
 ;   | boot: hello from real mode
 ;   | boot: 07c0:0000 and 0000:7c00 are the same byte
 ;   | boot: 639 KB below the firmware
+;   | boot: the disk gives this sector again
 ;   | boot: protected mode and back, and FS reaches beyond 1 MB
 ;
 ; modes: native full rewrite
@@ -28,6 +29,8 @@
 .equ TELETYPE, 0x0e                     ; INT 10h, AH: write AL and go on
 .equ WHERE, 0x03                        ; the cursor, row in DH, column in DL
 .equ GO_TO, 0x02
+.equ READ_SECTORS, 0x02                 ; INT 13h, AH; AL says how many
+.equ again, 0x8000                      ; where the sector is read to a second time
 .equ FLAT, 8                            ; the only segment of the GDT
 .equ FAR_AWAY, 0x00180000               ; 1.5 MB: no real-mode segment reaches it
 
@@ -41,6 +44,7 @@ start:
     mov ds, ax
     mov ss, ax
     mov sp, _start
+    push dx                             ; DL: the disk we came from
     cld
     mov si, hello_text
     call puts
@@ -59,6 +63,23 @@ start:
     int 0x12                            ; AX = KB of memory from 0
     call put_decimal
     mov si, memory_text
+    call puts
+
+    pop dx                              ; once more, by INT 13h: head 0 of that disk,
+    mov dh, 0
+    mov cx, 1                           ; cylinder 0, sector 1: they count from 1,
+    mov bx, again                       ; to ES:BX
+    push ds
+    pop es
+    mov ax, READ_SECTORS << 8 | 1
+    int 0x13
+    jc failed
+    mov si, _start
+    mov di, again
+    mov cx, SECTOR / 2
+    repe cmpsw
+    jne failed
+    mov si, again_text
     call puts
 
     cli                                 ; what would an interrupt find in protected mode?
@@ -145,6 +166,7 @@ gdt_register:
 hello_text:         .asciz "boot: hello from real mode\n"
 same_text:          .asciz "boot: 07c0:0000 and 0000:7c00 are the same byte\nboot: "
 memory_text:        .asciz " KB below the firmware\n"
+again_text:         .asciz "boot: the disk gives this sector again\n"
 back_text:          .asciz "boot: protected mode and back, and FS reaches beyond 1 MB\n"
 
     .space SECTOR - 2 - (. - _start)
