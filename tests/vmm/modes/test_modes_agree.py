@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 from functools import cache
@@ -78,6 +79,17 @@ def test_a_stop_after_any_instruction_finds_the_guest_as_on_bare_hardware(guest:
         assert v[:EIP] == b[:EIP]
         assert (v[EIP], v[EFLAGS]) == (b[EIP], b[EFLAGS]), f"after {stop} instructions"
         assert virtual.devices.console == bare.devices.console
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_minos_reads_a_disk_by_interrupt(mode: str) -> None:
+    disk = b"the first sector\n".ljust(64 * 512, b"\0")
+    machine = Machine(dataclasses.replace(image("minos"), disk=disk), mode)
+    result = machine.run(BUDGET)
+    expected = CATALOGUE["minos"].expected.replace("minos: no disk\n", "minos: a disk of 64 sectors\n")
+    assert result.console == expected.replace("disk: there is none\n", "the first sector\n")
+    bare = Machine(dataclasses.replace(image("minos"), disk=disk))
+    assert (bare.run(BUDGET).instructions, memory_of(bare)) == (result.instructions, memory_of(machine))
 
 
 def test_two_runs_of_a_guest_are_the_same() -> None:
