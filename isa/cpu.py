@@ -47,7 +47,8 @@ assert _ops
 
 ENGINES = ("auto", "reference", "native")
 DEFAULT_ENGINE = "reference"
-HOT = 20_000  # instructions after which native code is worth its start
+HOT = 200_000  # instructions after which native code is worth its start, a few tenths of a second
+SLICE = 10_000_000  # instructions after which native code comes back, so that a signal is heard soon
 NEVER = 1 << 63
 
 
@@ -273,7 +274,7 @@ class Cpu:
                 if self.count < self.until and engine.attention:
                     self._one()
                 continue
-            why = native.run(self.until - self.count)
+            why = native.run(min(self.until - self.count, SLICE))
             if why == GUARD or (why == MISS and not native.resolve()):
                 self._one()
         return Exit(Reason.UNTIL)

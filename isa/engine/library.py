@@ -8,7 +8,7 @@ and one that never can has no handler: the reference engine runs such instructio
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,10 @@ class Library:
         self.addresses: dict[str, int] = {}
         self.levels: dict[Shape, int] = {}
         self._texts: dict[str, str] = {}
-        self._names: list[str] = []
         self._lock = RLock()
+        self.on_compile: Callable[[int], None] | None = (
+            None  # told how many handlers are about to be compiled
+        )
         self.compiled = 0  # handlers compiled by this process, not read from the store
         self._jit = self.store.open()
         self.addresses |= self._jit.addresses
@@ -96,11 +98,13 @@ class Library:
             return False
         return True
 
-    def compile(self, names: Iterable[str] = ()) -> None:
+    def compile(self) -> None:
         """Compile what has been traced."""
         with self._lock:
             if self._texts:
                 texts, self._texts = self._texts, {}
+                if self.on_compile is not None:
+                    self.on_compile(len(texts))
                 self.addresses |= self._jit.add(texts)
                 self.compiled += len(texts)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from typing import Any
 from isa.engine.context import PARAMETERS  # noqa: F401  (part of what is hashed)
 
 LEVELS = "levels.json"
+KEPT = 3  # versions beside the current one
 KERNEL = "kernel"
 KERNEL_NAMES = ("enter", "elsewhere", "unresolved", "outside")
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -95,6 +97,8 @@ class Jit:
         from isa.engine.kernel import kernel_ir
 
         self._object(kernel_ir(), KERNEL_NAMES, KERNEL)
+        if self.folder is not None:
+            _prune(self.folder)
 
     def _object(self, ir: str, names: Iterable[str], file: str = "") -> dict[str, int]:
         module = self._llvm.parse_assembly(ir)
@@ -106,6 +110,10 @@ class Jit:
 
     def _link(self, data: bytes, names: Iterable[str]) -> dict[str, int]:
         self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(data))
+        return self._find(names)
+
+    def _find(self, names: Iterable[str]) -> dict[str, int]:
+        """Link what was added; the addresses of its functions."""
         self._engine.finalize_object()
         found = {name: self._engine.get_function_address(name) for name in names}
         if not all(found.values()):
@@ -127,9 +135,12 @@ class Jit:
                 parts.append(_unpack(path.read_bytes()))
         if not parts or "enter" not in parts[0][1]:
             return
+        known: set[str] = set()
         for data, names in parts:
-            if not self.addresses.keys() & set(names):
-                self._link(data, names)
+            if known.isdisjoint(names):  # two processes may have compiled the same
+                known.update(names)
+                self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(data))
+        self._find(known)
         with suppress(OSError, ValueError):
             self.levels = {str(k): int(v) for k, v in json.loads((self.folder / LEVELS).read_text()).items()}
         self._stored_levels = len(self.levels)
@@ -160,6 +171,15 @@ def _unpack(packed: bytes) -> tuple[bytes, list[str]]:
     size = int.from_bytes(body[:4], "little")
     names: Any = json.loads(body[4 : 4 + size])
     return body[4 + size :], [str(name) for name in names]
+
+
+def _prune(folder: Path) -> None:
+    """Remove what earlier versions of the definitions left, but for the last few."""
+    with suppress(OSError):
+        others = [path for path in folder.parent.glob("engine-*") if path != folder]
+        others.sort(key=lambda path: path.stat().st_mtime)
+        for path in others[:-KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _replace(path: Path, data: bytes) -> None:
