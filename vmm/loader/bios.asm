@@ -369,9 +369,12 @@ int_10h:
     jne .keep
     mov [es:di + 1], bl
 .keep:
+    cmp word [bp + SAVED_CX], 1 ; many of one kind fill the screen, and are nothing to tell the console
+    jne .filled
     push dx
     call serial_put
     pop dx
+.filled:
     add di, 2
     loop .again
 .written:

@@ -2,11 +2,11 @@
 
     asm       an assembly source, by its suffix
     linux     "HdrS" at 0202h: bzImage, memtest86+
-    multiboot a Multiboot header in the first 8 KB, ELF or not
+    boot      55 AA at the end of the first sector: a disk, booted by the small BIOS
+    multiboot a Multiboot header in the first 8 KB, ELF or not (boot loaders have one as well, on their disk)
     pvh       an ELF file with an entry for PVH
     elf       any other ELF executable for the 386
     bios      a ROM: whole 64 KB, a far jump at the reset vector
-    boot      55 AA at the end of the first sector: a disk, booted by the small BIOS
     flat      anything else, at 1 MB
 
 A gzip file is unpacked first, as boot loaders do. What is certainly something else (a 64-bit or foreign
@@ -61,6 +61,8 @@ def recognise(path: Path, data: bytes) -> str:
     """The format of a file by its contents. `LoadError` if it is none that can run here."""
     if linux.is_linux(data):
         return "linux"
+    if bootsector.is_disk(data) and data[:4] != elf.MAGIC:
+        return "boot"
     if multiboot.find_header(data)[0] is not None:
         return "multiboot"
     if data[:4] == elf.MAGIC:
@@ -73,8 +75,6 @@ def recognise(path: Path, data: bytes) -> str:
         )
     if firmware.is_rom(data):
         return "bios"
-    if bootsector.is_disk(data):
-        return "boot"
     _refuse_foreign(path, data)
     return "flat"
 

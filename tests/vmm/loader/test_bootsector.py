@@ -142,3 +142,65 @@ def test_addresses_in_the_rom_have_names(tmp_path: Path) -> None:
 def test_nothing_to_boot_is_said(tmp_path: Path) -> None:
     result = run(image(tmp_path, "int 0x19\n"))
     assert result.console == "No bootable disk.\r\n"
+
+
+READS = """
+    mov ax, 0x0201              ; sector 2 by place
+    mov cx, 2
+    mov dh, 0
+    mov bx, 0x8000
+    int 0x13
+    jc bad
+    cmp word [0x8000], 0x1234
+    jne bad
+    mov di, packet              ; sectors 1 and 2 by number
+    mov word [di], 16
+    mov word [di + 2], 2
+    mov word [di + 4], 0x9000
+    mov word [di + 6], 0
+    mov word [di + 8], 1
+    mov si, packet
+    mov ah, 0x42
+    int 0x13
+    jc bad
+    cmp word [0x9000], 0x1234
+    jne bad
+    cmp word [0x9200], 0x5678
+    jne bad
+    mov ax, 0x0301              ; written, and read again
+    mov cx, 3
+    mov bx, 0x8000
+    int 0x13
+    jc bad
+    mov ax, 0x0201
+    mov bx, 0xa000
+    int 0x13
+    jc bad
+    cmp word [0xa000], 0x1234
+    jne bad
+    mov dword [di + 8], 0x10000000  ; beyond the end
+    mov ah, 0x42
+    int 0x13
+    jnc bad
+    cmp ah, 4
+    jne bad
+"""
+
+
+@pytest.mark.parametrize("mode", [name for name, mode in MODES.items() if not mode.paravirtual])
+def test_the_disk_is_read_and_written_in_every_mode(tmp_path: Path, mode: str) -> None:
+    path = image(tmp_path, READS, size=4096)
+    data = bytearray(path.read_bytes())
+    data[512:514], data[1024:1026] = b"\x34\x12", b"\x78\x56"
+    path.write_bytes(data)
+    result = run(path, mode)
+    assert result.outcome is Outcome.SUCCESS, result.text
+    assert path.read_bytes() == data
+
+
+def test_a_boot_loader_with_a_multiboot_header_is_still_a_disk(tmp_path: Path) -> None:
+    path = image(tmp_path, HELLO, size=4096)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<3I", data, 1024, 0x1BADB002, 0, -0x1BADB002 & 0xFFFF_FFFF)
+    path.write_bytes(data)
+    assert load_image(path).kind == "boot"

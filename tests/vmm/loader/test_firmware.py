@@ -61,7 +61,19 @@ def test_what_is_no_rom_is_refused(rom: Path, tmp_path: Path) -> None:
         load_image(rom, bios=rom, line="x")
 
 
-def test_seabios_begins() -> None:
+def test_seabios_looks_for_something_to_boot(monkeypatch: pytest.MonkeyPatch) -> None:
     path = real("bios.bin", "seabios")
-    assert load_image(path).kind == "bios"
-    assert run(path, budget=2000).outcome is Outcome.BUDGET
+    monkeypatch.setenv("VMSIM_ENGINE", "native")
+    machine = Machine(load_image(path))
+    machine.run(10_000_000)
+    assert b"No bootable device." in machine.devices.firmware_log
+
+
+def test_seabios_boots_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sector = "bits 16\norg 0x7c00\nmov al, '!'\nout 0xe9, al\nmov al, 0\nout 0xf4, al\n"
+    code = assemble(sector + "times 510 - ($ - $$) db 0\ndw 0xaa55\n").image
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(code + bytes(1 << 20))
+    monkeypatch.setenv("VMSIM_ENGINE", "native")
+    result = run(disk, bios=real("bios.bin", "seabios"), budget=10_000_000)
+    assert (result.outcome, result.console) == (Outcome.SUCCESS, "!")
