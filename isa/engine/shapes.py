@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from isa.consts import ESP
 from isa.engine.context import R_DISP, R_IMM, R_LENGTH, R_OFFSET, R_REGS, R_SCALE
 from isa.insn import Insn, Kind, Operand
 from isa.table import ROWS
@@ -27,6 +28,8 @@ _ELSEWHERE = frozenset(
     "enter,hlt,cpuid,rdtsc,rdmsr,wrmsr,in,out,ins,outs,lmsw,unmodelled,sysenter,sysexit,mov dr,jmp far,call far,"
     "lds,les,lfs,lgs,lss".split(",")
 )
+
+_LOOKS_AT_BASE = frozenset({"pop"})  # POP [ESP] means the ESP after the pop
 
 OperandShape = tuple[int, int, int, int | None, int, int, int, int]
 
@@ -103,7 +106,8 @@ def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
         if o.kind in _REGISTER_KINDS:
             n, value = number(o.n), 0
         elif o.kind == Kind.MEM:
-            base = number(base) if base >= 0 else -1
+            if base >= 0 and not (base == ESP and ROWS[insn.row].name in _LOOKS_AT_BASE):
+                base = number(base)
             index = number(index) if index >= 0 else -1
             disp, scale = o.value, o.scale
         elif o.kind in (Kind.IMM, Kind.REL):
