@@ -96,7 +96,7 @@ class Image:
     memory: int = DEFAULT_MEMORY  # bytes of RAM, if nobody says how many
     rom: bytes = b""  # the machine's firmware
     firmware: bool = False  # the devices are to be as a BIOS leaves them
-    disk: bytes | None = None  # the first disk
+    disk: bytes | Path | None = None  # the first disk; what is written to it goes elsewhere
 
     # -- starting -----------------------------------------------------------------------------------
 

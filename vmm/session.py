@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TextIO
 from isa.model import DEFAULT as DEFAULT_MODEL
 from isa.model import MODELS
 from vmm.compare.builds import build, fit
-from vmm.image import Module, read_file
+from vmm.image import LoadError, Module, read_file
 from vmm.machine import Machine, Result
 from vmm.modes import BARE
 
@@ -33,11 +33,20 @@ def machine_for(path: Path, mode: str | None, **options: Any) -> Machine:
     """
     image = build(path, mode or BARE, **_loading(options))
     if options.get("disk"):
-        image = replace(image, disk=read_file(Path(options["disk"])))
+        image = replace(image, disk=_readable(Path(options["disk"])))
     memory = options.get("memory") or image.memory
     fit(image, memory)
     model = MODELS[options["cpu"]] if options.get("cpu") else DEFAULT_MODEL
     return Machine(image, mode or BARE, memory=memory, model=model)
+
+
+def _readable(path: Path) -> Path:
+    """The path of a file that can be opened. `LoadError`."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise LoadError(f"{path}: {error.strerror or error}") from None
+    return path
 
 
 def _loading(options: Mapping[str, Any]) -> dict[str, Any]:
