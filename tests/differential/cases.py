@@ -88,10 +88,13 @@ def place(random: Random) -> int:
     return at & ~3 if random.random() < 0.7 else at
 
 
+PAUSE = b"\xf3\x90"  # an opcode of its own, though it looks like a prefix
+
+
 def encodings(random: Random, bits: int):
     """For ever: every opcode in turn with random prefixes and operands, decoded, if it can be tested."""
     while True:
-        for opcode in OPCODES:
+        for opcode in (*OPCODES, PAUSE):
             for _ in range(8 if opcode in GROUPS else 1):
                 insn = _encoding(random, opcode, bits)
                 if insn is not None and insn.row in TESTABLE:
