@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 assert _ops
 
 ENGINES = ("auto", "reference", "native")
-DEFAULT_ENGINE = "reference"
+DEFAULT_ENGINE = "auto"
 HOT = 200_000  # instructions after which native code is worth its start, a few tenths of a second
 SLICE = 10_000_000  # instructions after which native code comes back, so that a signal is heard soon
 NEVER = 1 << 63
