@@ -1,4 +1,4 @@
-/* Runs one x87 instruction at a time on this machine's own processor, for test_x87_against_hardware.py.
+/* Runs one x87 instruction at a time on the host's own processor, for test_x87_against_hardware.py.
  *
  * Reads records from stdin, writes answers to stdout, in batches, until the end of input:
  *   question  code[16]  state[108]  memory[128]  eflags (4 bytes)
