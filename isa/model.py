@@ -19,6 +19,7 @@ CPUID_BITS = {
     "MSR": 5,
     "PAE": 6,
     "CX8": 8,
+    "APIC": 9,
     "SEP": 11,
     "PGE": 13,
     "CMOV": 15,

@@ -19,6 +19,7 @@ from isa.model import DEFAULT as DEFAULT_MODEL
 from isa.model import Model
 from vmm.clock import Clock
 from vmm.devices.disk import Disk
+from vmm.devices.mptable import mp_tables
 from vmm.devices.pc import PcDevices
 from vmm.events import Diverged, Ledger
 from vmm.image import Image
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from vmm.modes.base import Mode
 
 DEFAULT_MEMORY = 16 << 20
+LEAST_WITH_TABLES = 1 << 20  # a BIOS's tables lie below 1 MB
 DEFAULT_BUDGET = 50_000_000
 
 
@@ -140,6 +142,7 @@ class Machine:
             self.clock,
             memory=memory,
             disk=Disk(image.disk) if image.disk is not None else None,
+            apic="APIC" in model.features,
             on_exit=self._verdict,
             on_a20=self.layout.set_a20,
             on_reset=lambda: self.finish("the guest reset the machine"),
@@ -151,10 +154,13 @@ class Machine:
         self.stop_requested = False
         self.finished = ""  # how the guest itself ended the run, if not by a verdict
         self.mode: Mode = MODES[mode or BARE](self)
-        self.devices.pic.on_change = self.mode.interrupt_line_changed
+        self.devices.interrupts.on_change = self.mode.interrupt_line_changed
         self.mode.start(image)
         if image.firmware:
             self.devices.firmware()
+        if self.devices.apic is not None and not self.layout.rom and memory >= LEAST_WITH_TABLES:
+            signature, _, _, features = model.cpuid(1, 0)
+            self.mode.guest.memory.write_bytes(*mp_tables(signature, features))
 
     def another(self) -> Machine:
         """A machine like this one, before its first instruction."""

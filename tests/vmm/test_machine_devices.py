@@ -1,10 +1,12 @@
 """A guest and the devices of its machine: the display, wire A20, a ROM and reset, in modes that show them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from isa.asm import assemble
+from isa.model import DEFAULT
 from vmm.image import Image
 from vmm.machine import Machine, Outcome
 from vmm.modes import MODES
@@ -166,3 +168,67 @@ def test_a_guest_reads_its_disk(mode):
     result = machine.run(100_000)
     assert result.outcome is Outcome.SUCCESS, result.text
     assert machine.mode.guest.s[3] == int.from_bytes(b"boot", "little")
+
+
+WITH_APIC = replace(DEFAULT, name="with APIC", features=DEFAULT.features | {"APIC"})
+APIC_GUEST = """
+        lgdt [gdt_pointer]
+        jmp 8:reload
+    reload:
+        mov ax, 16
+        mov ds, ax
+        mov es, ax
+        mov ss, ax
+        mov esp, 0x290000
+        lidt [idt_pointer]
+        mov eax, 1
+        cpuid
+        and edx, 0x200
+        mov [has_apic], edx
+        mov dword [0xfee000f0], 0x1ff   ; SVR: on
+        mov dword [0xfee003e0], 0xb     ; divide by 1
+        mov dword [0xfee00320], 0x20020 ; periodic, vector 20h
+        mov dword [0xfee00380], 5000
+        sti
+    wait:
+        hlt
+        cmp dword [ticks], 10
+        jb wait
+        cli
+        mov al, 0
+        out 0xf4, al
+    tick:
+        inc dword [ticks]
+        mov dword [0xfee000b0], 0
+        iretd
+    align 8
+    gdt:
+        dq 0, 0x00cf9a000000ffff, 0x00cf92000000ffff
+    gdt_pointer:
+        dw 23
+        dd gdt
+    ticks:
+        dd 0
+    has_apic:
+        dd 0
+    idt_pointer:
+        dw 33 * 8 - 1
+        dd idt
+    align 8
+    idt:
+        times 32 dq 0
+        dw tick - $$ , 8, 0x8e00, 0x20
+"""
+
+
+@pytest.mark.parametrize("mode", SAME_BUILD)
+def test_a_guest_is_interrupted_by_the_timer_of_its_apic(mode):
+    program = assemble(APIC_GUEST, origin=ORIGIN)
+    image = Image("guest", Path("guest.asm"), program.origin, program.entry, program.image, program)
+    machine = Machine(image, mode, memory=4 << 20, model=WITH_APIC)
+    result = machine.run(100_000)
+    assert result.outcome is Outcome.SUCCESS, (result.text, result.details)
+    memory = machine.mode.guest.memory
+    assert memory.read_bytes(program.symbols["ticks"], 4)[0] == 10
+    assert memory.read_bytes(program.symbols["has_apic"], 4) == b"\0\2\0\0"
+    assert memory.read_bytes(0xF5800, 4) == b"_MP_"

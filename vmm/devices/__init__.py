@@ -2,7 +2,8 @@
 
 Here: bus.py (who owns which port), mmio.py (who owns which page), and the devices:
 
-    interrupts and time  pic.py (two 8259A), pit.py (8254 and port 61h), cmos.py (clock and CMOS memory)
+    interrupts           pic.py (two 8259A), apic.py (local), ioapic.py, mptable.py
+    time                 pit.py (8254 and port 61h), cmos.py (clock and CMOS memory)
     people               uart.py (16550D), keyboard.py with keys.py, vga.py with vgamemory.py
     storage              ide.py with identify.py and disk.py
     the board            pci.py, acpi_pm.py, system.py (wire A20, reset), fw_cfg.py, debug.py
@@ -17,12 +18,14 @@ Read next: bus.py, then pc.py.
 """
 
 from vmm.devices.acpi_pm import PowerManagement
+from vmm.devices.apic import LocalApic
 from vmm.devices.bus import Device, PortBus
 from vmm.devices.cmos import Cmos
 from vmm.devices.debug import DebugConsole, DebugExit
 from vmm.devices.disk import Disk
 from vmm.devices.fw_cfg import FirmwareConfig
 from vmm.devices.ide import Ide
+from vmm.devices.ioapic import IoApic
 from vmm.devices.keyboard import KeyboardController
 from vmm.devices.mmio import MmioBus
 from vmm.devices.pc import PcDevices
@@ -41,7 +44,9 @@ __all__ = [
     "Disk",
     "FirmwareConfig",
     "Ide",
+    "IoApic",
     "KeyboardController",
+    "LocalApic",
     "MmioBus",
     "PcDevices",
     "PciBus",

@@ -17,16 +17,19 @@ Not here: RAM and CPU (vmm.machine). Read next: bus.py for the protocol, pic.py 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from vmm.clock import Clock
 from vmm.devices.acpi_pm import DEFAULT_BASE, ApmPorts, PowerManagement
+from vmm.devices.apic import LAPIC_BASE, LAPIC_SIZE, LocalApic
 from vmm.devices.bus import Device, PortBus
 from vmm.devices.cmos import DEFAULT_EPOCH, Cmos, memory_bytes
 from vmm.devices.debug import FIRMWARE_LOG_PORT, DebugConsole, DebugExit
 from vmm.devices.disk import Disk
 from vmm.devices.fw_cfg import FirmwareConfig
 from vmm.devices.ide import Ide
+from vmm.devices.ioapic import IOAPIC_BASE, IOAPIC_SIZE, Board, IoApic
+from vmm.devices.irq import InterruptLines, InterruptSource
 from vmm.devices.keyboard import KeyboardController
 from vmm.devices.mmio import MmioBus
 from vmm.devices.pci import (
@@ -66,9 +69,20 @@ WITH_FPU = 0x02
 DISK_FIRST = 0x12  # boot from the disk, then from the floppy
 
 
+class Part(Protocol):
+    """What is saved and loaded under its name."""
+
+    @property
+    def name(self) -> str: ...
+
+    def save(self) -> dict[str, Any]: ...
+
+    def load(self, state: dict[str, Any]) -> None: ...
+
+
 class PcDevices:
     """`memory` is the RAM in bytes, as firmware finds it; `epoch` the time at power-on; `disk` the master
-    of the primary IDE channel, if there is one."""
+    of the primary IDE channel, if there is one; with `apic` there are a local and an I/O APIC."""
 
     def __init__(
         self,
@@ -77,6 +91,7 @@ class PcDevices:
         memory: int = DEFAULT_MEMORY,
         epoch: int = DEFAULT_EPOCH,
         disk: Disk | None = None,
+        apic: bool = False,
         on_console: Callable[[int], None] | None = None,
         on_exit: Callable[[int], None] | None = None,
         on_a20: Callable[[bool], None] | None = None,
@@ -92,18 +107,21 @@ class PcDevices:
         self.firmware_log = bytearray()
         self.exit_code: int | None = None
         self.pic = PicPair()
-        self.pit = Pit(clock, self.pic)
-        self.uart = Uart(clock, self.pic, self._console_byte)
-        self.cmos = Cmos(clock, self.pic, epoch)
+        self.apic = LocalApic(clock, self.pic) if apic else None
+        self.ioapic = IoApic(self.apic) if self.apic is not None else None
+        lines: InterruptLines = Board(self.pic, self.ioapic) if self.ioapic is not None else self.pic
+        self.pit = Pit(clock, lines)
+        self.uart = Uart(clock, lines, self._console_byte)
+        self.cmos = Cmos(clock, lines, epoch)
         self.gate = A20Gate(on_a20)
-        self.keyboard = KeyboardController(clock, self.pic, self.gate.set_keyboard, self._reset)
+        self.keyboard = KeyboardController(clock, lines, self.gate.set_keyboard, self._reset)
         self.system = SystemControl(self.gate, self._reset)
         self.vga = Vga(clock)
-        self.power = PowerManagement(clock, self.pic, on_power_off)
+        self.power = PowerManagement(clock, lines, on_power_off)
         self.apm = ApmPorts(self.power)
         self.pci = PciBus(memory, on_pam, self._move_power)
         self.fw_cfg = FirmwareConfig(memory)
-        self.ide = Ide(clock, self.pic, disk) if disk is not None else None
+        self.ide = Ide(clock, lines, disk) if disk is not None else None
         self.debug_console = DebugConsole(self._console_byte)
         self.log = DebugConsole(self.firmware_log.append, FIRMWARE_LOG_PORT, "firmware-log")
         self.debug_exit = DebugExit(self._exit)
@@ -113,6 +131,7 @@ class PcDevices:
         for device in self.devices:
             self.bus.attach(device)
         self.mmio.attach(WINDOW, self.vga.memory)
+        self._attach_apics()
         self._note(memory_bytes(memory) | self._disk_bytes())
 
     def _devices(self) -> tuple[Device, ...]:
@@ -122,6 +141,23 @@ class PcDevices:
             *(self.power, self.apm, self.pci, self.fw_cfg, *disks),
             *(self.debug_console, self.log, self.debug_exit),
         )
+
+    def _attach_apics(self) -> None:
+        if self.apic is not None and self.ioapic is not None:
+            self.mmio.attach(range(LAPIC_BASE, LAPIC_BASE + LAPIC_SIZE), self.apic)
+            self.mmio.attach(range(IOAPIC_BASE, IOAPIC_BASE + IOAPIC_SIZE), self.ioapic)
+            self.pic.on_change = self.apic.settle
+
+    @property
+    def interrupts(self) -> InterruptSource:
+        """What the processor's INTR pin is wired to."""
+        return self.pic if self.apic is None else self.apic
+
+    def _parts(self) -> tuple[Part, ...]:
+        apics: tuple[Part, ...] = ()
+        if self.apic is not None and self.ioapic is not None:
+            apics = (self.apic, self.ioapic)
+        return (*self.devices, *apics)
 
     def _disk_bytes(self) -> dict[int, int]:
         """What the CMOS notes about the disk: type 47, whose shape is given."""
@@ -183,7 +219,7 @@ class PcDevices:
         """The clock and every device, as plain data."""
         return {
             "clock": self.clock.save(),
-            "devices": {device.name: device.save() for device in self.devices},
+            "devices": {part.name: part.save() for part in self._parts()},
             "console": self.console.decode("latin-1"),
             "firmware_log": self.firmware_log.decode("latin-1"),
             "exit_code": self.exit_code,
@@ -191,8 +227,8 @@ class PcDevices:
 
     def load(self, state: dict[str, Any]) -> None:
         self.clock.load(state["clock"])
-        for device in self.devices:
-            device.load(state["devices"][device.name])
+        for part in self._parts():
+            part.load(state["devices"][part.name])
         self.console[:] = state["console"].encode("latin-1")
         self.firmware_log[:] = state["firmware_log"].encode("latin-1")
         self.exit_code = state["exit_code"]

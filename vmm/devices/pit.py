@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vmm.clock import Clock, Oscillator, Timer
-from vmm.devices.pic import PicPair
+from vmm.devices.irq import InterruptLines
 
 PIT_HZ = 1_193_182
 COUNTER_0, COUNTER_2, CONTROL = 0x40, 0x42, 0x43
@@ -278,7 +278,7 @@ class Pit:
     name = "pit"
     ports: tuple[range, ...] = (range(COUNTER_0, CONTROL + 1), range(PORT_B, PORT_B + 1))
 
-    def __init__(self, clock: Clock, pic: PicPair) -> None:
+    def __init__(self, clock: Clock, pic: InterruptLines) -> None:
         self._clock = clock
         self._pic = pic
         self._crystal = Oscillator(PIT_HZ)

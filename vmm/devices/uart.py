@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vmm.clock import INSTRUCTIONS_PER_SECOND, Clock, Timer
-from vmm.devices.pic import PicPair
+from vmm.devices.irq import InterruptLines
 
 COM1 = 0x3F8
 IRQ_COM1 = 4
@@ -50,7 +50,12 @@ class Uart:
     name = "uart"
 
     def __init__(
-        self, clock: Clock, pic: PicPair, sink: Callable[[int], None], base: int = COM1, irq: int = IRQ_COM1
+        self,
+        clock: Clock,
+        pic: InterruptLines,
+        sink: Callable[[int], None],
+        base: int = COM1,
+        irq: int = IRQ_COM1,
     ) -> None:
         self._clock = clock
         self._pic = pic

@@ -42,7 +42,7 @@ class Native(Mode):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         memory = PcMemory(Ram(machine.memory + len(machine.layout.rom)), machine.layout)
-        self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.pic, model=machine.model)
+        self.cpu = self.guest = Cpu(memory, machine.ports, machine.devices.interrupts, model=machine.model)
         self.cpu.handlers = [
             self._counted(row) if row.name in COUNTED and define is row.define else define
             for row, define in zip(ROWS, self.cpu.handlers, strict=True)

@@ -72,7 +72,7 @@ class VirtualMachine:
         self.ledger = machine.ledger
         rom = [host.allocate() for _ in range(0, len(machine.layout.rom), PAGE_SIZE)]
         self.memory = PcMemory(host.ram, machine.layout, host.scattered_frames() + rom)
-        self.cpu = Cpu(self.memory, machine.ports, machine.devices.pic, model=machine.model)
+        self.cpu = Cpu(self.memory, machine.ports, machine.devices.interrupts, model=machine.model)
 
     @property
     def count(self) -> int:

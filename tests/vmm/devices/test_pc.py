@@ -9,7 +9,7 @@ import pytest
 
 import vmm.devices
 from vmm.clock import INSTRUCTIONS_PER_SECOND, Clock
-from vmm.devices import DebugConsole, DebugExit, PcDevices
+from vmm.devices import DebugConsole, DebugExit, Disk, PcDevices
 
 COM1, DEBUG_CONSOLE, DEBUG_EXIT = 0x3F8, 0xE9, 0xF4
 
@@ -228,3 +228,42 @@ def test_devices_know_nothing_of_monitors_modes_or_cpus():
             for name in names:
                 inside = name.split(".")[0] in ("vmm", "isa", "cli", "guests")
                 assert not inside or name.startswith(("vmm.clock", "vmm.devices")), f"{path.name}: {name}"
+
+
+def test_no_access_anywhere_raises_and_a_reload_of_everything_changes_nothing():
+    """All 65,536 ports and all of the memory devices, with every device there is."""
+    rng = random.Random(0xFFFF)
+
+    def make():
+        return PcDevices(Clock(), apic=True, disk=Disk(bytes(range(256)) * 40))
+
+    def access(pc, r, count):
+        log = []
+        owned = [port for device in pc.bus.devices for span in device.ports for port in span]
+        regions = [page << 12 for page in sorted(pc.mmio.pages())]
+        for _ in range(count):
+            size, value = r.choice((1, 2, 4)), r.getrandbits(32)
+            port = r.choice((r.choice(owned), r.randrange(0x10000)))
+            at = r.choice((r.choice(regions) + r.randrange(0x1000), r.getrandbits(32)))
+            what = r.randrange(5)
+            if what == 0:
+                log.append(pc.bus.read(port, size))
+            elif what == 1:
+                pc.bus.write(port, value, size)
+            elif what == 2:
+                log.append(pc.mmio.read(at, size))
+            elif what == 3:
+                pc.mmio.write(at, value & (1 << 8 * size) - 1, size)
+            else:
+                pc.clock.advance(pc.clock.now + r.choice((1, 100, 5_000)))
+                log += [pc.interrupts.acknowledge()] if pc.interrupts.intr else []
+        return log
+
+    pc = make()
+    for _ in range(12):
+        access(pc, random.Random(rng.random()), 10_000)
+        copy = make()
+        copy.load(json.loads(json.dumps(pc.save())))
+        seed = rng.random()
+        assert access(copy, random.Random(seed), 2_000) == access(pc, random.Random(seed), 2_000)
+        assert copy.save() == pc.save()
