@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+FOR_EVER = ("--budget", "1000000G")  # longer than anybody waits, also in native code
 COMMAND = [sys.executable, "-c", "import cli; cli.main()"]
 
 
@@ -41,7 +42,7 @@ def loop(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("command", ["run", "compare"])
 def test_ctrl_c_reports_what_there_is_and_ends_with_130(loop: Path, command: str) -> None:
     with subprocess.Popen(
-        [*COMMAND, command, str(loop)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, command, str(loop), *FOR_EVER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
@@ -95,7 +96,7 @@ def test_a_terminal_gets_colour_unless_it_says_no(variable: str, coloured: bool)
 def test_the_console_comes_while_the_guest_is_running(loop: Path) -> None:
     loop.write_text("start: mov al, 'x'\nout 0xe9, al\nmov al, 10\nout 0xe9, al\nagain: jmp again\n")
     with subprocess.Popen(
-        [*COMMAND, "run", str(loop)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "run", str(loop), *FOR_EVER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"x\n"

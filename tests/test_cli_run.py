@@ -120,7 +120,7 @@ def test_a_triple_fault_reports_its_faults_its_place_and_the_registers(guest) ->
 
 
 def test_a_timeout_is_a_budget(guest) -> None:  # type: ignore[no-untyped-def]
-    result = vmsim("run", guest(LOOP), "--timeout", "0.3")
+    result = vmsim("run", guest(LOOP), "--timeout", "0.3", "--budget", "1000000G")
     assert result.exit_code == 6
     assert "0.3 seconds were not enough" in result.stderr and "guest.asm:1" in result.stderr
 
