@@ -10,14 +10,14 @@ from capstone import x86_const as X
 
 from isa import ids
 from isa.consts import (
-    AC, ARITHMETIC, ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DF, DS, ES, ESP, FLAGS_ONE, FS, GS, ID, IF, IOPL, M16, M32,
-    MASK, NT, RF, SEL_RPL, SS, TF, TR, TYPE_ACCESSED, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_TASK_GATE, VM,
+    ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DS, ES, ESP, FLAGS_ONE, FS, GS, IF, IOPL, M16, M32,
+    MASK, NT, RF, SEL_RPL, SS, TR, TYPE_ACCESSED, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_TASK_GATE, VM,
 )  # fmt: skip
 from isa.deliver import SOFTWARE, interrupt, push_inner
 from isa.faults import BoundRange, GeneralProtection, SegmentNotPresent, StackFault
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
-from isa.ops.flagops import merge_eflags, require_v86_iopl
+from isa.ops.flagops import ALWAYS, merge_eflags, require_v86_iopl
 from isa.ops.stack import drop, peek, push_words
 from isa.segment import (
     attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
@@ -27,7 +27,7 @@ from isa.state import ATTR, BASE, CPL, LIMIT, SEL
 from isa.task import CALL, JUMP, RETURN, available, switch
 from isa.table import Sensitive, insn
 
-V86_IMAGE = ARITHMETIC | TF | IF | DF | IOPL | NT | RF | VM | AC | ID  # EFLAGS that IRET loads at CPL 0
+V86_IMAGE = ALWAYS | IF | IOPL | RF | VM  # EFLAGS that IRET loads at CPL 0
 GATE_RULE = "gates and conforming segments are checked against the real CPL; the pushed CS shows it"
 RETURN_RULE = "checks and restores with the real CPL; IF and IOPL follow POPF's rule, silently"
 

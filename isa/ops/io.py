@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from capstone import x86_const as X
 
-from isa.consts import DF, DS, ECX, EDI, EDX, ES, ESI, IOPL_SHIFT, M16, M32, MASK, TR, VM
+from isa.consts import EDI, EDX, ES, ESI, IOPL_SHIFT, M16, M32, MASK, TR, VM
 from isa.faults import GeneralProtection
 from isa.insn import Insn
 from isa.language import Builder, Word
+from isa.ops.string import advance, count_down, exhausted, source
 from isa.state import BASE, CPL, LIMIT
 from isa.table import Privilege, Sensitive, insn
 
@@ -67,25 +68,6 @@ def out(b: Builder, i: Insn) -> None:
     b.port_out(port, b.read(i.src), i.src.w)
 
 
-def _advance(b: Builder, register: int, i: Insn) -> None:
-    """Step ESI or EDI by one element in the direction of DF, at the address size."""
-    step = i.w // 8
-    mask = MASK[i.aw]
-    old = b.s[register]
-    moved = old - step if b.eflags() & DF else old + step
-    b.s[register] = (old & (M32 ^ mask)) | (moved & mask)
-
-
-def _count_down(b: Builder, i: Insn) -> None:
-    """Close one iteration of a REP."""
-    if i.rep:
-        mask = MASK[i.aw]
-        left = (b.s[ECX] - 1) & mask
-        b.s[ECX] = (b.s[ECX] & (M32 ^ mask)) | left
-        if left:
-            b.repeat()
-
-
 @insn(
     "ins",
     X.X86_INS_INSB,
@@ -99,15 +81,15 @@ def _count_down(b: Builder, i: Insn) -> None:
 )
 def ins(b: Builder, i: Insn) -> None:
     """Reads port DX into ES:EDI. The destination is probed before the port is read."""
-    if i.rep and not b.s[ECX] & MASK[i.aw]:
+    if exhausted(b, i):
         return
     port = b.s[EDX] & M16
     check_port(b, port, i.w)
     at = b.s[EDI] & MASK[i.aw]
     b.probe(ES, at, i.w // 8)
     b.store(ES, at, b.port_in(port, i.w), i.w)
-    _advance(b, EDI, i)
-    _count_down(b, i)
+    advance(b, i, EDI)
+    count_down(b, i)
 
 
 @insn(
@@ -123,11 +105,10 @@ def ins(b: Builder, i: Insn) -> None:
 )
 def outs(b: Builder, i: Insn) -> None:
     """Writes DS:ESI to port DX."""
-    if i.rep and not b.s[ECX] & MASK[i.aw]:
+    if exhausted(b, i):
         return
     port = b.s[EDX] & M16
     check_port(b, port, i.w)
-    segment = i.segment if i.segment >= 0 else DS
-    b.port_out(port, b.load(segment, b.s[ESI] & MASK[i.aw], i.w), i.w)
-    _advance(b, ESI, i)
-    _count_down(b, i)
+    b.port_out(port, source(b, i), i.w)
+    advance(b, i, ESI)
+    count_down(b, i)

@@ -10,18 +10,18 @@ from capstone import x86_const as X
 
 from isa import ids
 from isa.consts import (
-    ATTR_S, ATTR_TYPE, CR0_PE, DS, ES, ESP, FS, GS, M32, MASK, SEL_RPL, SS, TYPE_CALL_GATE16, TYPE_CALL_GATE32,
-    TYPE_LDT, TYPE_TASK_GATE, TYPE_TSS16, TYPE_TSS16_BUSY, TYPE_TSS32, TYPE_TSS32_BUSY, VM, ZF,
+    ATTR_S, ATTR_TYPE, DS, ES, ESP, FS, GS, M32, MASK, SEL_RPL, SS, TYPE_CALL_GATE16, TYPE_CALL_GATE32,
+    TYPE_LDT, TYPE_TASK_GATE, TYPE_TSS16, TYPE_TSS16_BUSY, TYPE_TSS32, TYPE_TSS32_BUSY, ZF,
 )  # fmt: skip
 from isa.faults import InvalidOpcode
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
 from isa.ops.stack import drop, peek, push
 from isa.segment import (
-    attr_of, descriptor_address, dpl_of, in_table, is_code, is_conforming, is_readable, is_writable_data, limit_of,
-    load,
+    attr_of, descriptor_address, dpl_of, in_table, is_code, is_conforming, is_readable, is_writable_data,
+    is_protected, limit_of, load,
 )  # fmt: skip
-from isa.state import CPL, CR0, SEL
+from isa.state import CPL, SEL
 from isa.table import Sensitive, insn
 
 SHOWS_RPL = "the RPL of CS and SS shows the real CPL"
@@ -129,7 +129,7 @@ def lss(b: Builder, i: Insn) -> None:
 
 def protected_only(b: Builder) -> None:
     """#UD outside protected mode."""
-    if (not b.s[CR0] & CR0_PE) or (b.eflags() & VM):
+    if not is_protected(b):
         raise InvalidOpcode()
 
 
