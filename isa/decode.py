@@ -13,12 +13,11 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Lock
 
-from capstone import x86_const as X
-
 import isa.ops  # noqa: F401  (fills the table)
 from isa import consts as c
 from isa import ids
 from isa.capstone_c import MAX_LENGTH, WORDS, RawDecoder
+from isa.capstone_ids import X
 from isa.faults import GeneralProtection, InvalidOpcode
 from isa.flags import CONDITION_NAMES
 from isa.insn import REP, REPNE, Insn, Kind, Operand

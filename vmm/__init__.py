@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from isa.lazy import later
 
 if TYPE_CHECKING:
     from vmm.image import Image, LoadError, load_image
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Image", "LoadError", "Machine", "Outcome", "Result", "load_image"]
 
-_HOMES = {"Image": "image", "LoadError": "image", "load_image": "image"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: `vmsim --help` needs none of it."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"vmm.{_HOMES.get(name, 'machine')}"), name)
+__getattr__ = later(
+    __name__,
+    {
+        **dict.fromkeys(("Image", "LoadError", "load_image"), "image"),
+        **dict.fromkeys(("Machine", "Outcome", "Result"), "machine"),
+    },
+)

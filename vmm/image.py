@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isa.asm import AsmError, Program, SourceLine
+from isa.asm.diagnostics import AsmError
+from isa.asm.program import Program, SourceLine
 from isa.memory import PhysicalMemory
 from isa.state import EIP, reset_state
 from vmm.names import Names

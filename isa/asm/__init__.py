@@ -15,10 +15,15 @@ Not here: relocatable object files, 64-bit code.
 
 from __future__ import annotations
 
-from isa.asm.assembler import assemble, encode
-from isa.asm.diagnostics import AsmError, Diagnostic
-from isa.asm.engines import EngineError, radix_canary
-from isa.asm.program import LineTable, Program, SourceLine
+from typing import TYPE_CHECKING
+
+from isa.lazy import later
+
+if TYPE_CHECKING:
+    from isa.asm.assembler import assemble, encode
+    from isa.asm.diagnostics import AsmError, Diagnostic
+    from isa.asm.engines import EngineError, radix_canary
+    from isa.asm.program import LineTable, Program, SourceLine
 
 __all__ = [
     "AsmError",
@@ -31,3 +36,13 @@ __all__ = [
     "encode",
     "radix_canary",
 ]
+
+__getattr__ = later(
+    __name__,
+    {
+        **dict.fromkeys(("assemble", "encode"), "assembler"),
+        **dict.fromkeys(("AsmError", "Diagnostic"), "diagnostics"),
+        **dict.fromkeys(("EngineError", "radix_canary"), "engines"),
+        **dict.fromkeys(("LineTable", "Program", "SourceLine"), "program"),
+    },
+)

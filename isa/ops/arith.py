@@ -6,9 +6,8 @@ writing before anything changes (`b.modify`). Next: `logic`, then `shift`. SDM 2
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import EAX, EBX, ECX, EDX, M32, MASK, ZF
 from isa.insn import Insn
 from isa.language import Builder

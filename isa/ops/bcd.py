@@ -6,9 +6,8 @@ SDM 1, 7.3.4.3. Nobody has needed them since the 8087, but kernels read clocks w
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import AF, ARITHMETIC, CF, EAX, M8, M16, M32, OF, PF, SF, ZF
 from isa.insn import Insn
 from isa.language import Builder, Word

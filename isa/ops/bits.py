@@ -7,9 +7,8 @@ BSF and BSR makes TZCNT and LZCNT on processors that have them; on others, as he
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import AF, CF, M16, MASK, OF, PF, SF, ZF
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word

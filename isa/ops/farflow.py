@@ -6,8 +6,7 @@ Call gates, stack switches, real and virtual-8086 mode are here; a transfer that
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa import ids
 from isa.consts import (
     ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DS, ES, ESP, FLAGS_ONE, FS, GS, IF, IOPL, M16, M32,

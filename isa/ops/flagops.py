@@ -6,8 +6,7 @@ neither trap nor do what a kernel means (Robin and Irvine 2000; `vmsim explain p
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa.consts import (
     AC, ARITHMETIC, CF, DF, EAX, ID, IF, IOPL, IOPL_SHIFT, M16, M32, NT, OF, RF, TF, VM,
 )  # fmt: skip

@@ -7,9 +7,8 @@ Far transfers are in `farflow`, interrupts too. SDM 1, 7.3.8.
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import CS, ECX, M32, MASK
 from isa.faults import GeneralProtection
 from isa.insn import Insn, Kind

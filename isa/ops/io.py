@@ -7,8 +7,7 @@ instruction. The ports themselves are the machine's.
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa.consts import EDI, EDX, ES, ESI, IOPL_SHIFT, M16, M32, MASK, TR, VM
 from isa.faults import GeneralProtection
 from isa.insn import Insn

@@ -6,9 +6,8 @@ here. Next: `shift`, `bits`.
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import AF, MASK
 from isa.insn import Insn
 from isa.language import Builder

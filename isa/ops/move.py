@@ -6,9 +6,8 @@ None changes a flag. MOV with segment registers is in `segops`, with control and
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import DS, EAX, EBX, EDX, M8, M32, MASK
 from isa.insn import Insn
 from isa.language import Builder

@@ -7,9 +7,8 @@ every flag as it was (all are undefined) and faults with #DE before it changes a
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import AF, ARITHMETIC, EAX, EDX, M16, M32, PF, SF, ZF
 from isa.insn import Insn
 from isa.language import Builder, Word

@@ -6,8 +6,7 @@ of Robin and Irvine. The rules of loading are in `segment`. SDM 3A, chapter 5.
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa import ids
 from isa.consts import (
     ATTR_S, ATTR_TYPE, DS, ES, ESP, FS, GS, M32, MASK, SEL_RPL, SS, TYPE_CALL_GATE16, TYPE_CALL_GATE32,

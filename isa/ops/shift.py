@@ -8,9 +8,8 @@ to 64 bits, so that no count reaches the width. Next: `bits`.
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import AF, CF, MASK, OF
 from isa.insn import Insn
 from isa.language import Builder, Word

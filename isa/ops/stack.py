@@ -8,8 +8,7 @@ PUSH and POP of segment registers are in `segops`, of EFLAGS in `flagops`.
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa.consts import ATTR_DB, EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, M16, M32, MASK, SS
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word

@@ -8,9 +8,8 @@ elements, as SDM 1, 7.3.9.2 promises. F2 where only REP is defined repeats like 
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
 from isa import flags
+from isa.capstone_ids import X
 from isa.consts import DF, DS, EAX, ECX, EDI, ES, ESI, M32, MASK
 from isa.insn import REP, Insn
 from isa.language import Builder, Word

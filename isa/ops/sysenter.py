@@ -6,8 +6,7 @@ enters the real ring 0, which is why a monitor cannot let a guest use it unseen 
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa.consts import (
     ATTR_DPL, CR0_PE, CS, ECX, EDX, ESP, IF, M32, RF, SS, VM,
 )  # fmt: skip

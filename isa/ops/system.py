@@ -6,8 +6,7 @@ program the real machine's registers, group 3B of Robin and Irvine. SDM 3A, chap
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa import ids
 from isa.consts import (
     ATTR_P, CR0_BITS, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE,

@@ -17,8 +17,7 @@ SDM 1, 8.1.10 and 8.3.10.
 
 from __future__ import annotations
 
-from capstone import x86_const as X
-
+from isa.capstone_ids import X
 from isa.consts import (
     CR0_EM,
     CR0_MP,

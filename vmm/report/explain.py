@@ -13,11 +13,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from capstone import x86_const
-
 import isa
 from isa.asm import AsmError, encode
 from isa.asm.names import ALIASES
+from isa.capstone_ids import X as x86_const
 from isa.decode import decode
 from isa.faults import Fault
 from isa.table import BY_ID, BY_NAME, ROWS, Row
