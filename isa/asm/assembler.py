@@ -448,14 +448,16 @@ def assemble(
     defines: Mapping[str, int] | None = None,
     include_dirs: Sequence[Path] = (),
     origin: int = 0x100000,
+    library: Library | None = None,
 ) -> Program:
     """Assemble a file (a `Path`) or source text (a `str`).
 
     Raises `AsmError` with every mistake found, and `OSError` if the file cannot be read. Files named
-    in the source are looked for beside the file that names them and in `include_dirs`, nowhere else.
+    in the source are looked for beside the file that names them and in `include_dirs`, nowhere else;
+    a `library` that is given has been told where.
     """
     root = source.parent if isinstance(source, Path) else None
-    library = Library(root, include_dirs)
+    library = library or Library(root, include_dirs)
     try:
         file = library.read_main(source) if isinstance(source, Path) else SourceFile(name, source, None)
     except Problem as problem:

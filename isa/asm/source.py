@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from isa import cache
 from isa.asm.diagnostics import Fatal, Problem
 
 MAX_SOURCE_BYTES = 16 << 20
@@ -145,10 +146,14 @@ class Library:
         allowed = [*([root] if root is not None else []), *self.include_dirs]
         self._allowed = [d.resolve() for d in allowed]
         self._text: dict[Path, str] = {}
+        self._named: dict[Path, str] = {}  # where a file was found, as it was looked for
+        self.main = b""
+        self.asked: dict[str, str | None] = {}
+        """Every other file that was wanted: a digest of its contents, or None where there was none."""
 
     def read_main(self, path: Path) -> SourceFile:
         """The file the user asked for; `OSError` is the caller's to handle."""
-        data = path.read_bytes()
+        self.main = data = path.read_bytes()
         return SourceFile(str(path), self._decode(data, str(path), None), path.parent)
 
     def include(self, name: str, line: Line) -> SourceFile:
@@ -164,7 +169,9 @@ class Library:
         try:
             if path.stat().st_size > MAX_SOURCE_BYTES:
                 raise Problem(f"`{name}` is larger than {MAX_SOURCE_BYTES >> 20} MiB")
-            return path.read_bytes()
+            data = path.read_bytes()
+            self.asked[self._named.get(path, str(path))] = cache.digest(data)
+            return data
         except OSError as error:
             raise Problem(f"cannot read `{name}`: {error.strerror or error}") from None
 
@@ -177,7 +184,9 @@ class Library:
         for folder in [*here, *self.include_dirs]:
             try:
                 path = (folder / name).resolve()
+                self._named[path] = str((folder / name).absolute())
                 if not path.is_file():
+                    self.asked[self._named[path]] = None
                     continue
             except (OSError, ValueError, RuntimeError):
                 continue

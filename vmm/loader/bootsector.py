@@ -19,7 +19,8 @@ from functools import cache
 from pathlib import Path
 
 from isa import consts as c
-from isa.asm import Program, assemble
+from isa.asm.kept import assemble
+from isa.asm.program import Program
 from isa.state import BASE, EFLAGS, SEL
 from vmm.image import Image, LoadError, Loading, Piece, Start, guest_name
 from vmm.loader.lowmem import HIGH, LOW_END, memory_map
@@ -102,7 +103,7 @@ def load_disk(path: Path, data: bytes, program: Program | None) -> Image:
 @cache
 def small_bios() -> Program:
     """bios.asm, assembled: offsets in segment F000h."""
-    program = assemble(SOURCE)
+    program = assemble(SOURCE, {})
     if len(program.image) != ROM_SIZE:
         raise AssertionError(f"the BIOS is {len(program.image)} bytes, not {ROM_SIZE}")
     return program

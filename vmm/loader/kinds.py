@@ -19,7 +19,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from isa.asm import assemble
+from isa.asm.kept import assemble
 from vmm.image import DEFAULT_ORIGIN, Image, LoadError, Loading, guest_name, read_file
 from vmm.loader import bootsector, elf, firmware, linux, multiboot, pvh
 
@@ -116,7 +116,7 @@ def _gunzip(path: Path, data: bytes) -> bytes:
 
 def _source(path: Path, loading: Loading) -> Image:
     """Assembly: a boot sector if it is one, else flat; with a Multiboot header it may be handed things."""
-    program = assemble(path, defines=loading.defines, include_dirs=loading.include_dirs)
+    program = assemble(path, loading.defines, loading.include_dirs)
     if program.origin == bootsector.ORIGIN and bootsector.is_disk(program.image):
         return bootsector.load_disk(path, program.image, program)
     image = Image(path.stem, path, program.origin, program.entry, program.image, program, kind="asm")
