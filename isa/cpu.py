@@ -238,7 +238,7 @@ class Cpu:
             except NotModelled as missing:
                 result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self._current())
         engine.settle()
-        if self.native is not None:
+        if self.native is not None and self.on_tally is not None:
             self.native.tell()
         return result
 
@@ -276,7 +276,10 @@ class Cpu:
                 continue
             why = native.run(min(self.until - self.count, SLICE))
             if why == GUARD or (why == MISS and not native.resolve()):
-                self._one()
+                insn = engine.fetch(self.s[EIP])
+                if engine.handlers[insn.row] is _trap:
+                    return Exit(Reason.INSTRUCTION, insn=insn)
+                self._complete(insn)
         return Exit(Reason.UNTIL)
 
     def _run_reference(self) -> Exit | None:
@@ -326,15 +329,18 @@ class Cpu:
 
     def _one(self) -> Insn:
         """Fetch, execute and complete one instruction; faults and exits come as exceptions."""
+        insn = self.engine.fetch(self.s[EIP])
+        self._complete(insn)
+        return insn
+
+    def _complete(self, insn: Insn) -> None:
+        """Execute the instruction that was fetched at EIP."""
         engine, s = self.engine, self.s
-        eip = s[EIP]
-        insn = engine.fetch(eip)
-        engine.here = eip
+        engine.here = eip = s[EIP]
         engine.next = (eip + insn.length) & c.M32
         engine.handlers[insn.row](engine, insn)
         s[EIP] = engine.next
         self.count += insn.weight
-        return insn
 
     def _attend(self) -> Exit | None:
         """Whatever happens between two instructions (SDM 3A, 6.9, in its order of priority)."""
@@ -445,15 +451,17 @@ class Cpu:
         """
         insn: Insn | None = None
         policy = self.policy
-        self.set_policy(NATIVE)
+        if policy is not NATIVE:
+            self.set_policy(NATIVE)
         try:
             insn = self.engine.fetch(self.s[EIP])
-            self._one()
+            self._complete(insn)
         except Fault as fault:
             return insn, fault
         finally:
             self.engine.settle()
-            self.set_policy(policy)
+            if policy is not NATIVE:
+                self.set_policy(policy)
         return insn, None
 
     def _current(self) -> Insn | None:

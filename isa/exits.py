@@ -45,7 +45,7 @@ NATIVE = TrapPolicy()
 ALL_VECTORS = (1 << 256) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there are a hundred thousand of them in a second
 class Exit:
     """Why the processor came back, at an instruction boundary: EIP is that of the instruction concerned
     (for a fault the faulting one, for UNTIL the next one)."""

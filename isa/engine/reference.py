@@ -88,8 +88,9 @@ class Reference(X87Ints, IntFlags, IntWords):
 
     def settle(self) -> None:
         """Make `s[EFLAGS]` the whole truth."""
-        self.s[EFLAGS] = self.eflags()
-        self.record = (flags.PACKED, 32, 0, 0, self.s[EFLAGS])
+        if self.record[0] != flags.PACKED or self.record[4] != self.s[EFLAGS]:
+            self.s[EFLAGS] = value = self.eflags()
+            self.record = (flags.PACKED, 32, 0, 0, value)
 
     def _mirror(self, n: int) -> None:
         """Recompute what accesses through segment `n` need.
@@ -412,7 +413,7 @@ class Reference(X87Ints, IntFlags, IntWords):
     def set_eflags(self, value: int) -> None:
         self.s[EFLAGS] = value
         self.record = (flags.PACKED, 32, 0, 0, value)
-        if value & SYSTEM_FLAGS_AWAKE or value & c.IF:
+        if value & SYSTEM_FLAGS_AWAKE or (value & c.IF and self.cpu.interrupts is not None):
             self.attention = True
 
     # -- control ------------------------------------------------------------------------------------

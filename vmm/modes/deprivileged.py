@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from vmm.machine import Machine
 
 EVERY_FAULT = (1 << 32) - 1
+NAMES = [row.name for row in ROWS]
+INTERRUPTS_ITSELF = frozenset(row.index for row in ROWS if row.name.startswith("int"))
 
 
 def trap_kind(insn: Insn | None) -> str:
     """What the statistics call a trapped instruction: its row's name, INT with its vector."""
     if insn is None:
         return "unknown"
-    name = ROWS[insn.row].name
+    name = NAMES[insn.row]
     return f"int {insn.dst.value:#x}" if name == "int" else name
 
 
@@ -73,40 +75,44 @@ class Deprivileged(Mode):
     # -- the dispatcher ------------------------------------------------------------------------------
 
     def run(self, until: int) -> Stop | None:
-        self.cpu.until = until
-        while self.cpu.count < self.cpu.until:
-            stop = self._interrupts()
-            if stop is not None:
-                return stop
-            if self.guest.s[HALTED]:
+        cpu, guest = self.cpu, self.guest
+        cpu.until = until
+        while cpu.count < cpu.until:
+            if events.deliverable(guest):
+                failed = events.inject(guest, self.ledger, self.count)
+                if failed is not None:
+                    return self.ending(failed)
+            if guest.s[HALTED]:
                 return HALT
-            stop = self.step_world(self.cpu.until)
+            stop = self.step_world(cpu.until)
             if stop is not None:
                 return stop
-            if self.cpu.stop_requested:
-                self.cpu.stop_requested = False
+            if cpu.stop_requested:
+                cpu.stop_requested = False
                 return None
         return None
 
     def step_world(self, until: int) -> Stop | None:
         """Run the guest directly until `until` or a trap, and answer the trap."""
-        guest = self.guest
-        if not guest.s[CR0] & c.CR0_PE or guest.s[EFLAGS] & c.VM:
+        guest, cpu, s = self.guest, self.cpu, self.guest.s
+        if not s[CR0] & c.CR0_PE or s[EFLAGS] & c.VM:
             self.ledger.work["instructions interpreted"] += 1
             return self.interpret()  # ring 1 has no real or virtual-8086 mode to offer
-        limit = self.cpu.count + 1 if events.waits_for_shadow(guest) else until
+        one = s[SHADOW] and events.waits_for_shadow(guest)
         self.world.enter()
-        start = self.cpu.count
-        leave = self.cpu.run(limit, self.breakpoints)
-        self.cpu.until = until if limit < until else self.cpu.until
+        start = cpu.count
+        leave = cpu.run(start + 1 if one else until, self.breakpoints)
+        if one:
+            cpu.until = until
         self.world.leave()
-        guest.count = self.cpu.count
-        if leave.reason in (Reason.UNTIL, Reason.STOP, Reason.BREAKPOINT):
-            if leave.reason is Reason.STOP:
-                self.cpu.stop_requested = True
-            if self.cpu.count > start:
-                guest.s[SHADOW] = 0
-            return BREAKPOINT if leave.reason is Reason.BREAKPOINT else None
+        guest.count = cpu.count
+        reason = leave.reason
+        if reason is Reason.UNTIL or reason is Reason.STOP or reason is Reason.BREAKPOINT:
+            if reason is Reason.STOP:
+                cpu.stop_requested = True
+            if cpu.count > start:
+                s[SHADOW] = 0
+            return BREAKPOINT if reason is Reason.BREAKPOINT else None
         return self.answer(leave)
 
     def answer(self, leave: Exit) -> Stop | None:
@@ -126,14 +132,6 @@ class Deprivileged(Mode):
                 return self.interpret()  # the guest wants an interrupt instead
             return self.reflect(leave.fault)
         return self.ending(leave)
-
-    def _interrupts(self) -> Stop | None:
-        """Inject a pending virtual interrupt if the guest could take it now."""
-        if events.deliverable(self.guest):
-            failed = events.inject(self.guest, self.ledger, self.count)
-            if failed is not None:
-                return self.ending(failed)
-        return None
 
     # -- answers --------------------------------------------------------------------------------------
 
@@ -157,7 +155,7 @@ class Deprivileged(Mode):
         shadow = guest.s[SHADOW]
         guest.count = self.count
         try:
-            executed, fault, changes = interpreter.emulate(guest)
+            executed, fault, changes = interpreter.emulate(guest, detailed=self.ledger.listening)
         except NotModelled as missing:
             return self.ending(Exit(Reason.NOT_MODELLED, what=missing.what, insn=self._peek_insn()))
         if fault is not None:
@@ -172,7 +170,7 @@ class Deprivileged(Mode):
         if self.ledger.listening:
             text = format_insn(executed, self.guest.s[EIP])
             self.ledger.emit(Emulated(self.count, eip, text, changes))
-        if stepping and not ROWS[executed.row].name.startswith("int"):
+        if stepping and executed.row not in INTERRUPTS_ITSELF:
             return self.reflect(DebugException())
         return None
 

@@ -15,8 +15,8 @@ from vmm.events import Injected, Ledger
 
 def deliverable(virtual: Cpu) -> bool:
     """An interrupt is pending and the guest could take it now."""
-    source = virtual.interrupts
-    return source is not None and source.intr and bool(virtual.s[EFLAGS] & IF) and not virtual.s[SHADOW]
+    s, source = virtual.s, virtual.interrupts
+    return bool(s[EFLAGS] & IF) and not s[SHADOW] and source is not None and source.intr
 
 
 def waits_for_shadow(virtual: Cpu) -> bool:

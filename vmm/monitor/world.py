@@ -70,25 +70,30 @@ class World:
     def __init__(self, virtual: Cpu, real: Cpu) -> None:
         self.virtual = virtual
         self.real = real
-        self._loaded = virtual.s[:0]
+        v, r = memoryview(virtual.s), memoryview(real.s)
+        self._both_registers = v[0 : EIP + 1], r[0 : EIP + 1]
+        self._both_x87 = v[FPU:FPU_END], r[FPU:FPU_END]
+        self._wanted = v[SEL : ATTR + c.LDTR]
+        self._loaded, self._level = b"", -1  # the guest's segments and level that the real ones stand for
 
     def forget(self) -> None:
         """The real segments are no longer what `enter` last loaded."""
-        self._loaded = self.virtual.s[:0]
+        self._loaded = b""
 
     def enter(self) -> None:
         """Load the virtual state, compressed, into the real processor."""
         v, r = self.virtual.s, self.real.s
-        r[0 : EIP + 1] = v[0 : EIP + 1]
-        r[EFLAGS] = (v[EFLAGS] & DIRECT_FLAGS) | c.IF | c.FLAGS_ONE
+        registers, real_registers = self._both_registers
+        real_registers[:] = registers
+        x87, real_x87 = self._both_x87
+        real_x87[:] = x87
         r[SHADOW] = 0
-        r[FPU:FPU_END] = v[FPU:FPU_END]
         r[CR0] = (r[CR0] & ~DIRECT_CR0) | (v[CR0] & DIRECT_CR0) | c.CR0_NE
-        wanted = v[CPL : ATTR + c.LDTR]
-        if wanted != self._loaded:
-            self._loaded = wanted
+        wanted = self._wanted.tobytes()
+        if v[CPL] != self._level or wanted != self._loaded:
             self._load_segments()
-        self.real.engine.set_eflags(r[EFLAGS])
+            self._loaded, self._level = wanted, v[CPL]
+        self.real.engine.set_eflags((v[EFLAGS] & DIRECT_FLAGS) | c.IF | c.FLAGS_ONE)
 
     def _load_segments(self) -> None:
         v, engine = self.virtual.s, self.real.engine
@@ -106,11 +111,14 @@ class World:
     def leave(self) -> None:
         """Bring back what direct execution changed: registers, EIP, the direct flags, the x87."""
         v, r = self.virtual.s, self.real.s
-        v[0 : EIP + 1] = r[0 : EIP + 1]
-        v[FPU:FPU_END] = r[FPU:FPU_END]
-        for word, segment in ((FPU_CS, c.CS), (FPU_DS, c.SS)):
-            if r[word] == r[SEL + segment]:
-                v[word] = v[SEL + segment]
+        registers, real_registers = self._both_registers
+        registers[:] = real_registers
+        x87, real_x87 = self._both_x87
+        x87[:] = real_x87
+        if r[FPU_CS] == r[SEL + c.CS]:
+            v[FPU_CS] = v[SEL + c.CS]
+        if r[FPU_DS] == r[SEL + c.SS]:
+            v[FPU_DS] = v[SEL + c.SS]
         self.virtual.engine.set_eflags((v[EFLAGS] & VIRTUAL_FLAGS) | (r[EFLAGS] & DIRECT_FLAGS))
 
     def adopt_segments(self) -> None:
