@@ -28,6 +28,7 @@ POLICY = 16  # exceptions that a monitor wants, a bitmap
 QUIET = 17  # 0: every delivery and every flush is told in Python
 SEGMENTS, FLUSHED = 18, 19  # set where segments or translations have changed
 MODEL_FLAGS = 20  # the bits of EFLAGS that the processor has
+ORIGINALS = 21  # address of the handlers of records that begin a region, by number; 0 for others
 READ_END, WRITE_END = 24, 32  # + segment: one past the last byte, 0 where the quick check may not decide
 TRAPS = 40  # bytes: 1 for a row that a monitor wants at CPL > 0
 INTERCEPTS = TRAPS + 64  # bytes: 1 for a software interrupt that it wants

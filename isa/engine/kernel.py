@@ -2,6 +2,7 @@
 
     @enter         from Python: set the registers of the threaded code up and dispatch
     @dispatch      find the record at CS:EIP, through the fetch translations
+    @redo          likewise, but go to the handler of that one instruction, even where a region begins
     @unresolved    a record that is not made yet     @elsewhere  one that has no handler
     @outside       the first byte of another page
     @spent @guard @attention                         back to Python (`context` says why)
@@ -42,6 +43,7 @@ from isa.engine.context import (
     MISS,
     NESTED,
     NO_ERROR,
+    ORIGINALS,
     PAGE_EIP,
     PAGE_ENTRIES,
     PAGES,
@@ -79,7 +81,7 @@ from isa.tlb import (
 from isa.tlb import PAGES as LINEAR_PAGES
 
 ROUTINES = (
-    "spent guard attention elsewhere unresolved outside dispatch fill fault "
+    "spent guard attention elsewhere unresolved outside dispatch redo fill fault "
     "deliver_plain deliver_error deliver_software"
 )
 
@@ -205,6 +207,29 @@ def _outside(b: Routine) -> None:
 
 
 def _dispatch(b: Routine) -> None:
+    rec, base, _ = _find(b)
+    _go(b, rec, base, b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text)
+
+
+def _redo(b: Routine) -> None:
+    rec, base, index = _find(b)
+    first = b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text
+    originals = b.context(ORIGINALS, "ptr").text
+    at = b.code.value(f"getelementptr i64, ptr {originals}, i64 {index.widen(64).text}", 64).text
+    original = b.code.value(f"load ptr, ptr {at}", 64, pure=False).text
+    none = b.code.value(f"icmp eq ptr {original}, null", 1).text
+    _go(b, rec, base, b.code.value(f"select i1 {none}, ptr {first}, ptr {original}", 64).text)
+
+
+def _go(b: Routine, rec: str, base: str, handler: str) -> None:
+    """Go on at a record, with the translations of the privilege level."""
+    b.tail(handler, rec=rec)
+    last = b.code.here
+    last.lines[-1] = last.lines[-1].replace("ptr %tlb", f"ptr {base}")
+
+
+def _find(b: Routine) -> tuple[str, str, Any]:
+    """The record at CS:EIP, the translations to use there, the record's number."""
     stop: Any = b.code.value("icmp slt i64 %left, 1", 1)
     b.if_(stop, lambda: b.leave_for(SPENT, at_record=False))
     eip = b.state_word(EIP)
@@ -231,10 +256,7 @@ def _dispatch(b: Routine) -> None:
     offset: Any = index.widen(64) * RECORD_SIZE
     rec = b.code.value(f"getelementptr i8, ptr {pool}, i64 {offset.text}", 64).text
     b._context_store(PAGE_EIP, page_eip)
-    handler = b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text
-    b.tail(handler, rec=rec)
-    last = b.code.here
-    last.lines[-1] = last.lines[-1].replace("ptr %tlb", f"ptr {base}")
+    return rec, base, index
 
 
 def _fill_fetch(b: Routine, linear: Any, user: Any, base: str) -> None:
@@ -371,6 +393,7 @@ _PLAIN: dict[str, Callable[[Routine], None]] = {
     "unresolved": _unresolved,
     "outside": _outside,
     "dispatch": _dispatch,
+    "redo": _redo,
     "fill": _fill,
     "fault": _fault,
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from isa import consts as c
 from isa.decode import TruncatedCode
 from isa.engine.context import MAX_PAGES, MAX_RECORDS, PAGE_ENTRIES, R_OFFSET, RECORD_SIZE
-from isa.engine.library import PAGES_BYTES, POOL_BYTES, Library
+from isa.engine.library import ORIGINALS_BYTES, PAGES_BYTES, POOL_BYTES, Library
 from isa.engine.shapes import target_offset
 from isa.faults import Fault, NotModelled
 from isa.table import ROWS
@@ -37,6 +37,9 @@ class Pool:
         self.library = library
         records, pages = reserve(POOL_BYTES), reserve(PAGES_BYTES)
         self.records, self.pages = memoryview(records), memoryview(pages).cast("I")
+        originals = reserve(ORIGINALS_BYTES)
+        self.originals = memoryview(originals).cast("Q")
+        self.originals_address = ctypes.addressof(ctypes.c_char.from_buffer(originals))
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(records))
         self.pages_address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
         self.used = 1

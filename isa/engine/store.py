@@ -24,7 +24,7 @@ from isa.engine.context import PARAMETERS  # noqa: F401  (part of what is hashed
 LEVELS = "levels.json"
 KEPT = 3  # versions beside the current one
 KERNEL = "kernel"
-KERNEL_NAMES = ("enter", "elsewhere", "unresolved", "outside")
+KERNEL_NAMES = ("enter", "elsewhere", "unresolved", "outside", "dispatch", "redo", "h_flags", "h_cf", "h_of")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 

@@ -27,6 +27,7 @@ from isa.engine.context import (
     INTERRUPTS,
     LEFT,
     MODEL_FLAGS,
+    ORIGINALS,
     PAGES,
     POLICY,
     POOL,
@@ -76,6 +77,7 @@ class Threaded:
             (CODE_BITS, _address(ram.code_bits)),
             (PAGES, self.pool.pages_address),
             (POOL, self.pool.address),
+            (ORIGINALS, self.pool.originals_address),
         ):
             self.context[word] = address
         engine.segments_moved = True
