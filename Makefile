@@ -1,5 +1,6 @@
 # make        everything that has to be right: style, types, tests
 # make run    the comparison that vmsim exists for
+# make verify millions of random cases through every engine, against Unicorn; VMSIM_CASES, VMSIM_SEED
 # Needs python3 >= 3.11 and make; everything else goes into .venv.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 
 .DEFAULT_GOAL := test
-.PHONY: run test bench clean
+.PHONY: run test verify bench clean
 .SILENT:
 
 $(STAMP): pyproject.toml
@@ -26,6 +27,9 @@ test: $(STAMP)
 	$(BIN)/ruff format --quiet --check . || { echo 'run: $(BIN)/ruff format .'; exit 1; }
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/pytest -n 2
+
+verify: $(STAMP)
+	PYTHONPATH=tests/isa $(BIN)/python tests/differential/verify.py
 
 bench: $(STAMP)
 	$(BIN)/vmsim bench

@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 CHILD = Path(__file__).with_name("unicorn_child.py")
 PATIENCE = 60.0  # seconds for a batch; a hang counts as a crash
@@ -17,13 +18,19 @@ class Crashed(Exception):
 
 
 class Oracle:
-    """Answers batches of cases; a case that kills the child is answered with None."""
+    """Answers batches of cases; a case that kills the child is answered with None.
+
+    A batch is a head, the same for all its cases, and a list of cases. `send` lets the child work while we do
+    something else, and `receive` waits for it; `ask` is both.
+    """
 
     def __init__(self, setup: dict, child: Path = CHILD) -> None:
         self.setup = setup
         self.child = child
         self.process: subprocess.Popen | None = None
         self.crashes = 0
+        self.sent: tuple[tuple, list] = ((), [])
+        self.lost = False
 
     def __enter__(self) -> Oracle:
         return self
@@ -37,40 +44,47 @@ class Oracle:
             self.process.communicate()
             self.process = None
 
-    def ask(self, selectors: dict[str, int], base: int, cases: list) -> list:
-        """The answers to `cases`, which run with these segments; `base` is that of CS."""
+    def send(self, head: tuple, cases: list) -> None:
+        """Give a batch to the child."""
+        self.sent, self.lost = (head, cases), False
         try:
-            return self._ask(selectors, base, cases)
+            if self.process is None:
+                command = [sys.executable, str(self.child)]
+                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+                self.process = subprocess.Popen(command, **pipes)
+                self._write(self.setup)
+            self._write((*head, cases))
+        except BrokenPipeError:
+            self.lost = True
+
+    def receive(self) -> list:
+        """The answers to the batch that was sent."""
+        head, cases = self.sent
+        try:
+            return self._read()
         except Crashed:
             self.stop()
         if len(cases) == 1:
             self.crashes += 1
             return [None]
         half = len(cases) // 2
-        return self.ask(selectors, base, cases[:half]) + self.ask(selectors, base, cases[half:])
+        return self.ask(head, cases[:half]) + self.ask(head, cases[half:])
 
-    def _ask(self, selectors: dict[str, int], base: int, cases: list) -> list:
-        if self.process is None:
-            self.process = subprocess.Popen(
-                [sys.executable, str(self.child)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            self._send(self.setup)
-        self._send((selectors, base, cases))
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+    def ask(self, head: tuple, cases: list) -> list:
+        """The answers to `cases`."""
+        self.send(head, cases)
+        return self.receive()
+
+    def _write(self, message: Any) -> None:
+        assert self.process is not None and self.process.stdin is not None
+        pickle.dump(message, self.process.stdin, pickle.HIGHEST_PROTOCOL)
+        self.process.stdin.flush()
+
+    def _read(self) -> list:
+        assert self.process is not None and self.process.stdout is not None
+        if self.lost or not select.select([self.process.stdout], [], [], PATIENCE)[0]:
             raise Crashed
         try:
             return pickle.load(self.process.stdout)
         except EOFError:
-            raise Crashed from None
-
-    def _send(self, message: object) -> None:
-        assert self.process is not None and self.process.stdin is not None
-        try:
-            pickle.dump(message, self.process.stdin)
-            self.process.stdin.flush()
-        except BrokenPipeError:
             raise Crashed from None

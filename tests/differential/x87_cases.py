@@ -1,7 +1,7 @@
 """Random cases of one x87 instruction each, over all forms and the edges of every data format.
 
 A case is what both oracles understand: code whose memory operand is [esi], an FRSTOR image, 128 bytes of
-memory, EFLAGS. `Ours` answers a case on the reference engine.
+memory, EFLAGS. Next: `x87_processor`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,13 @@ from dataclasses import dataclass
 from random import Random
 
 from isa import consts as c
-from isa.cpu import Cpu
 from isa.decode import decode
 from isa.insn import Insn, Kind
-from isa.memory import PhysicalMemory, Ram
-from isa.ops.x87 import opcode_of
-from isa.state import CR0, EFLAGS, EIP, FPU, FPU_CONTROL, FPU_END, FPU_OPCODE, FPU_R, FPU_STATUS, FPU_TAGS
 from isa.table import ROWS
 from isa.x87_forms import MEMORY_FORMS, REGISTER_FORMS
 
-CODE, DATA, MEMORY = 0x1000, 0x2000, 128
+MEMORY = 128
 CODE_BYTES = 16
-EAX = 0xAAAA_5555
 IMAGES = frozenset({"fldenv", "frstor", "fnstenv", "fnsave"})
 TRANSCENDENTAL = frozenset({"f2xm1", "fyl2x", "fyl2xp1", "fsin", "fcos", "fsincos", "fptan", "fpatan"})
 M64 = (1 << 64) - 1
@@ -264,49 +259,3 @@ def answer_from_image(data: bytes, memory: bytes, eflags: int, eax: int, vector:
     return Answer(
         control & 0xFFFF, status & 0xFFFF, kept, cs >> 16 & 0x7FF, memory, eflags, eax & 0xFFFF, vector
     )
-
-
-class Ours:
-    """The reference engine."""
-
-    def __init__(self) -> None:
-        self.ram = Ram(0x4000)
-        self.cpu = Cpu(PhysicalMemory(self.ram))
-
-    def run(self, k: Case) -> Answer:
-        cpu, s = self.cpu, self.cpu.s
-        self.load(k)
-        self.ram.write(CODE, k.insn.raw)
-        self.ram.write(DATA, k.memory)
-        s[EIP], s[EFLAGS], s[c.EAX], s[c.ESI] = CODE, k.eflags, EAX, DATA
-        s[CR0] |= c.CR0_NE
-        cpu.sync()
-        _, fault = cpu.execute()
-        vector = fault.vector if fault is not None else -1
-        return Answer(
-            s[FPU_CONTROL], s[FPU_STATUS], self.stack(), s[FPU_OPCODE], self.ram.read(DATA, MEMORY), s[EFLAGS],
-            s[c.EAX] & 0xFFFF, vector,
-        )  # fmt: skip
-
-    def load(self, k: Case) -> None:
-        """The FRSTOR image, without FRSTOR."""
-        s = self.cpu.s
-        s[FPU:FPU_END] = type(s)("I", bytes(4 * (FPU_END - FPU)))
-        control, status, tags = (x & 0xFFFF for x in struct.unpack("<3I", k.state[:12]))
-        s[FPU_CONTROL], s[FPU_STATUS] = control, status
-        for n in range(8):
-            register = (status >> c.FSW_TOP_SHIFT) + n & 7
-            value = k.state[28 + 10 * n : 38 + 10 * n]
-            for k3, part in enumerate((value[:4], value[4:8], value[8:])):
-                s[FPU_R + 3 * register + k3] = int.from_bytes(part, "little")
-            if tags >> 2 * register & 3 != 3:
-                s[FPU_TAGS] |= 1 << register
-
-    def stack(self) -> list[int | None]:
-        s, engine = self.cpu.s, self.cpu.engine
-        top = s[FPU_STATUS] >> c.FSW_TOP_SHIFT & 7
-        return [engine.r80(top + n & 7) if s[FPU_TAGS] >> (top + n & 7) & 1 else None for n in range(8)]
-
-
-def opcode(k: Case) -> int:
-    return opcode_of(k.insn.raw)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections import Counter
-from pathlib import Path
-
+from accepted import accepted
 from x87_cases import IMAGES, TRANSCENDENTAL, Answer, Case
 
 from isa import consts as c
 
-KNOWN = tomllib.loads(Path(__file__).with_name("known.toml").read_text())
 STATUS_PARTS = {
     "exceptions": c.FSW_EXCEPTIONS | c.FSW_SF | c.FSW_ES | c.FSW_B,
     "C1": c.FSW_C1,
@@ -79,36 +75,13 @@ def ordered(x: int) -> int:
     return (max(exponent, 1) - 1 << 63) + m
 
 
-class Tally:
-    """Differences, sorted into what is accepted and what is wrong."""
+LAST_PLACE = "the last place of a transcendental function"
 
-    def __init__(self, oracle: str, ignored: frozenset[str] = frozenset()) -> None:
-        self.known = KNOWN[oracle]
-        self.ignored = ignored  # parts that the oracle does not get right at all
-        self.accepted: Counter[str] = Counter()
-        self.last_place = 0
-        self.wrong: dict[str, list[str]] = {}
 
-    def add(self, k: Case, ours: Answer, theirs: Answer) -> None:
-        found = {part: x for part, x in difference(k, ours, theirs).items() if part not in self.ignored}
-        if k.name in TRANSCENDENTAL and set(found) <= {"stack", "C1"} and one_place(ours, theirs):
-            self.last_place += "stack" in found
-            return
-        if not found:
-            return
-        for entry in self.known:
-            raised = entry.get("status", 0)  # what our status word must have
-            if (
-                k.insn.name in entry["names"]
-                and set(found) <= set(entry["differs"])
-                and ours.status & raised == raised
-            ):
-                self.accepted[entry["title"]] += 1
-                return
-        self.wrong.setdefault(k.name, []).append(f"{k.describe()}\n    {found}")
-
-    def report(self) -> str:
-        lines = []
-        for name, texts in sorted(self.wrong.items()):
-            lines += [f"-- {name}: {len(texts)}", *texts[:3]]
-        return "\n".join(lines)
+def verdict(oracle: str, ignored: frozenset[str], k: Case, ours: Answer, theirs: Answer) -> tuple[str, dict]:
+    """Why a divergence is accepted, and what differs; nothing differs if that is empty."""
+    found = {part: x for part, x in difference(k, ours, theirs).items() if part not in ignored}
+    if found and k.name in TRANSCENDENTAL and set(found) <= {"stack", "C1"} and one_place(ours, theirs):
+        return LAST_PLACE, found
+    entry = accepted(oracle, {"name": k.insn.name, "status": ours.status}, found)
+    return entry.title if entry is not None and found else "", found

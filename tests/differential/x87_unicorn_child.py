@@ -62,7 +62,7 @@ def main() -> None:
     child = Child(pickle.load(questions))
     while True:
         try:
-            _selectors, _base, cases = pickle.load(questions)
+            (cases,) = pickle.load(questions)
         except EOFError:
             return
         pickle.dump(child.batch(cases), answers)
