@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from isa import flags
-from isa.consts import CS
+from isa.consts import ATTR_P, ATTR_S, CS, TYPE_CODE, TYPE_EXPAND_DOWN
 from isa.engine.builder import FAULT, Exit, Native, Saved
 from isa.engine.context import (
     ADDRESS,
@@ -42,9 +42,14 @@ from isa.engine.context import (
     R_REGS,
     R_SCALE,
     R_TARGET,
+    READ_END,
+    RESERVE,
     RETURN,
+    SEGMENTS,
+    TIME,
     TRAPS,
     VECTOR,
+    WRITE_END,
 )  # fmt: skip
 from isa.engine.frames import tracing
 from isa.engine.nativeflags import DynamicFlags
@@ -55,15 +60,26 @@ from isa.engine.ssa import LIKELY, Block, Pick
 from isa.engine.trace import run
 from isa.engine.words import TraceError, Value, Word, fit, text, truth
 from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
-from isa.state import CPL, EFLAGS, EIP, LIMIT
+from isa.segment import dpl_of, is_conforming, is_readable, is_writable_data
+from isa.state import ATTR, BASE, CPL, EFLAGS, EIP, LIMIT, SHADOW
 from isa.table import ROWS, Sensitive
 
+SEGMENTS_OF_STATE = 8
+AFTER_STI, AFTER_MOV_SS = 2, 3  # SHADOW
 GENERAL = 8  # the general registers are the words below
 _NAME = re.compile(r"%(w\d+|f[0-3]|r\d+|here|next|imm[01]|disp|scale|page_eip)\b")
 
 
 class Alias(TraceError):
     """A register from the record and one that the definition names may be the same, and it matters."""
+
+
+def segment_ends(b: Any, attr: Any, limit: Any) -> tuple[Any, Any]:
+    """Traced: one past the last byte that may be read and written; see `Reference._mirror`."""
+    end = b.zext(limit, 32, 64) + 1
+    down = (attr & (TYPE_CODE | TYPE_EXPAND_DOWN)) == TYPE_EXPAND_DOWN
+    usable = ((attr & ATTR_P) != 0) & ((attr & ATTR_S) != 0) & (down == 0)
+    return (end if usable & is_readable(attr) else 0), (end if usable & is_writable_data(attr) else 0)
 
 
 class Words:
@@ -100,19 +116,16 @@ class Threaded(Memory, DynamicFlags, Native):
         self.name = name
         self.s = Words(self)  # type: ignore[assignment]
         self.prologue: list[str] = []
-        self.segments: set[int] = set()
         self.flushed = False
         self.repeats = False
         self.here, self.next = Value(self.code, "%here", 32), Value(self.code, "%next", 32)
         self.intrinsics |= {
             "isa.deliver.interrupt": self._deliver,
-            "isa.deliver.through_vector": self._elsewhere,
             "isa.ops.flow.check_target": lambda b, target: self.check_target(target),
-            "isa.ops.farflow.go_real": self._elsewhere,
             "isa.ops.farflow.return_to_v86": self._elsewhere,
             "isa.ops.system.set_cr0": self._elsewhere,
             "isa.ops.system.set_cr4": self._elsewhere,
-            "isa.segment.load_real": self._elsewhere,
+            "isa.segment.null_if_too_privileged": self._keep_segment,
         }
 
     @property
@@ -220,9 +233,27 @@ class Threaded(Memory, DynamicFlags, Native):
     def repeat(self) -> None:
         self.eip, self.repeats = self.here, True
 
-    def set_segment(self, segment: int, selector: Word, base: Word, limit: Word, attr: Word) -> None:
-        super().set_segment(segment, selector, base, limit, attr)
-        self.segments.add(segment)
+    def _keep_segment(self, b: Any, segment: int, cpl: Word) -> None:
+        """`segment.null_if_too_privileged`, which is the last thing that a return does.
+
+        Where there is something to be done, it is done at once, and the return starts again.
+        """
+        attr: Any = self.s[ATTR + segment]
+        inner = ((attr & ATTR_S) != 0) & (truth(is_conforming(attr)) == 0) & (dpl_of(attr) < cpl)
+        kept: Any = truth(inner == 0)
+        cold = self.code.require(kept)
+        going_on, self.code.here = self.code.here, cold
+        self.code.effect(f"call void @drop_segments(ptr %state, ptr %ctx, i32 {text(fit(cpl, 32))})")
+        self.tail(f"@{self.name}")
+        self.code.here = going_on
+
+    def inhibit_interrupts(self, *, debug: bool = False) -> None:
+        self.s[SHADOW] = AFTER_MOV_SS if debug else AFTER_STI
+
+    def timestamp(self) -> tuple[Word, Word]:
+        left: Any = Value(self.code, "%left", 64) + self.context(RESERVE)
+        now: Any = self.context(TIME) - left
+        return now.fit(32), (now >> 32).fit(32)
 
     def flush_tlb(self, *, keep_global: bool = False) -> None:
         self.guard(self.context(QUIET) != 0)
@@ -269,9 +300,18 @@ class Threaded(Memory, DynamicFlags, Native):
         self.code.effect(f"store i32 {text(fit(eip, 32))}, ptr {at}")
 
     def mirror_segments(self) -> None:
-        """Bring the context's view of changed segments up to date; the state has been stored."""
-        for n in sorted(self.segments):
-            self.code.effect(f"call void @mirror(ptr %state, ptr %ctx, i64 {n})")
+        """Bring the context's view of changed segments up to date."""
+        changed = self.changed_segments()
+        for n in changed:
+            ends = run(segment_ends, self, self.s[ATTR + n], self.s[LIMIT + n])
+            for place, end in zip((READ_END, WRITE_END), ends, strict=True):
+                self._context_store(place + n, end)
+        if changed:
+            self._context_store(SEGMENTS, 1)
+
+    def changed_segments(self) -> list[int]:
+        """The segment registers that have been loaded on some way to here."""
+        return [n for n in range(SEGMENTS_OF_STATE) if self.words.keys() & {ATTR + n, LIMIT + n, BASE + n}]
 
     def dispatch(self, eip: Word, left: str) -> None:
         """Go on at any EIP."""
@@ -285,13 +325,13 @@ class Threaded(Memory, DynamicFlags, Native):
         handler = self.code.value(f"load ptr, ptr {rec}", 64, pure=False).text
         self.tail(handler, rec=rec, left=left)
 
-    def text(self) -> str:
-        """The function."""
+    def text(self, head: str = "") -> str:
+        """The function; `head` is how it begins if not as a handler."""
         body = self.code.text()
         used = {m.group(1) for m in _NAME.finditer(body)}
         return "\n".join(
             [
-                f"define i32 @{self.name}({PARAMETERS}) nounwind {{",
+                head or f"define i32 @{self.name}({PARAMETERS}) nounwind {{",
                 *self.head(),
                 *_loads(used, set(re.findall(r"%ra(\d+)", body))),
                 f"br label %{self.code.blocks[0].label}",
@@ -390,9 +430,11 @@ class Handler(Threaded):
         if self.shape.weight:
             left = code.value(f"sub i64 %left, {self.shape.weight}", 64).text
         self._look_around(eip, left)
+        if SHADOW in self.words:
+            left = self._hold_back(left)
         if branch is not None and branch is eip:
             self._branch(taken, target, left)
-        elif self.flushed or self.segments & {CS}:
+        elif self.flushed or CS in self.changed_segments():
             self.dispatch(eip, left)
         elif eip is self.next:
             self.follow(R_NEXT, left)
@@ -410,6 +452,17 @@ class Handler(Threaded):
             self.store_eip(eip)
             self.tail("@attention", left=left)
             self.code.here = going_on
+
+    def _hold_back(self, left: str) -> str:
+        """Let the next instruction run by itself if interrupts wait for it; what is left then."""
+        code = self.code
+        shadow: Any = self.words[SHADOW]
+        held: Any = truth(shadow != 0)
+        if not isinstance(held, Value):
+            held = Value(code, str(held).lower(), 1)
+        back = code.value(f"select i1 {held.text}, i64 {left}, i64 0", 64)
+        self.add_context(RESERVE, back)
+        return code.value(f"sub i64 {left}, {back.text}", 64).text
 
     def _branch(self, taken: Any, target: Word, left: str) -> None:
         """The two ways of a branch, each with a jump of its own for the host to predict."""

@@ -5,10 +5,10 @@
     @redo          likewise, but go to the handler of that one instruction, even where a region begins
     @unresolved    a record that is not made yet     @elsewhere  one that has no handler
     @outside       the first byte of another page
-    @spent @guard @attention                         back to Python (`context` says why)
-    @fill          a translation that is missing, then the instruction again
+    @spent @dry @guard @attention @lost              back to Python (`context` says why)
+    @fill @fill_fetch    a translation that is missing, then the instruction again
     @fault @deliver_plain @deliver_error @deliver_software      exceptions and INT n, through the IDT
-    @flush @flush_page @mirror                       what a handler calls on its way
+    @flush @flush_page @drop_segments                what a handler calls on its way
 
 What x86 says about walks and delivery is not here: `isa.mmu` and `isa.deliver` are traced like any other
 definition. A fault on the way to a handler is left to the reference engine, which knows double faults.
@@ -28,6 +28,7 @@ from isa.consts import (
     VEC_PF,
 )
 from isa.deliver import HARDWARE, SOFTWARE, enter, interrupt, push_inner
+from isa.engine.builder import Exit
 from isa.engine.context import (
     ACCESS,
     ADDRESS,
@@ -51,6 +52,7 @@ from isa.engine.context import (
     POOL,
     QUIET,
     RECORD_SIZE,
+    RESERVE,
     RETURN,
     SPENT,
     STORE,
@@ -59,10 +61,10 @@ from isa.engine.context import (
 )  # fmt: skip
 from isa.engine.frames import tracing
 from isa.engine.handler import Threaded
-from isa.engine.kernel_calls import ENTER, FLUSH, flag_ir, mirror_ir
+from isa.engine.kernel_calls import ENTER, FLUSH, drop_segments_ir, flag_ir
 from isa.engine.nativememory import code_number, entry
 from isa.engine.records import runtime_ir
-from isa.engine.ssa import METADATA
+from isa.engine.ssa import METADATA, Block
 from isa.engine.trace import run
 from isa.engine.words import Value
 from isa.mmu import walk
@@ -70,6 +72,8 @@ from isa.state import ATTR, BASE, CPL, CR0, CR2, EIP, LIMIT, SHADOW
 from isa.tlb import (
     CODE,
     FETCH,
+    FETCH_LOG,
+    FETCH_LOGGED,
     FRAME_LOAD,
     FRAME_STORE,
     LOG,
@@ -81,13 +85,14 @@ from isa.tlb import (
 from isa.tlb import PAGES as LINEAR_PAGES
 
 ROUTINES = (
-    "spent guard attention elsewhere unresolved outside dispatch redo fill fault "
+    "spent dry guard attention lost elsewhere unresolved outside dispatch redo fill fill_fetch fault "
     "deliver_plain deliver_error deliver_software"
 )
 
 DECLARATIONS = (
     "".join(f"declare i32 @{name}(ptr, ptr, i64, ptr, ptr, ptr)\n" for name in ROUTINES.split())
-    + "declare void @flush(ptr)\ndeclare void @flush_page(ptr, ptr, i32)\ndeclare void @mirror(ptr, ptr, i64)\n"
+    + "declare void @flush(ptr)\ndeclare void @flush_page(ptr, ptr, i32)\n"
+    + "declare void @drop_segments(ptr, ptr, i32)\n"
     + "declare preserve_mostcc i32 @h_flags(i32, i32, i32, i32)\n"
     + "declare preserve_mostcc i1 @h_cf(i32, i32, i32, i32)\n"
     + "declare preserve_mostcc i1 @h_of(i32, i32, i32, i32)\n"
@@ -154,45 +159,88 @@ class Routine(Threaded):
         at = self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text
         return self.code.value(f"load i32, ptr {at}", 32, pure=False)
 
-    def log(self, log: int, count: int, entry_: Any) -> None:
-        """Note an entry that is made; a full log is the reference engine's affair."""
+    def log(self, log: int, count: int, entry_: Any, flush: str) -> None:
+        """Note an entry that is made, as `isa.tlb.Tlb` does; a full log is the end of all entries."""
+        code = self.code
         counts = self.context(COUNTS, "ptr").text
-        at = self.code.value(f"getelementptr i32, ptr {counts}, i64 {count}", 64).text
-        n = self.code.value(f"load i32, ptr {at}", 32, pure=False)
+        at = code.value(f"getelementptr i32, ptr {counts}, i64 {count}", 64).text
+        n = code.value(f"load i32, ptr {at}", 32, pure=False)
         full: Any = n == LOG_SIZE
-        self.if_(full, lambda: self.tail("@guard"))
+        origin, emptied = code.current(), code.open()
+        code.effect(f"call void @{flush}(ptr %ctx)")
+        emptied, going_on = code.here, code.open()
+        origin.end = f"br i1 {full.text}, label %{emptied.label}, label %{going_on.label}"
+        emptied.end = f"br label %{going_on.label}"
+        n = code.value(f"phi i32 [ {n.text}, %{origin.label} ], [ 0, %{emptied.label} ]", 32, pure=False)
         more: Any = n + 1
-        self.code.effect(f"store i32 {more.text}, ptr {at}")
+        code.effect(f"store i32 {more.text}, ptr {at}")
         base = self.context(TLB, "ptr").text
         _, place = entry(self, base, log, n)
-        self.code.effect(f"store i32 {entry_.text}, ptr {place}")
+        code.effect(f"store i32 {entry_.text}, ptr {place}")
+
+
+class Arrival(Routine):
+    """A routine on the way to an instruction: EIP is stored, and what it cannot do Python does."""
+
+    def exit(self, block: Block, reason: int, eip: Any, words: Any, record: Any, end: str = "exit") -> Exit:
+        self.tail("@lost", block)
+        return Exit(block, reason, 0, {}, record, 0)
 
 
 # -- ways back ------------------------------------------------------------------------------------
 
 
 def _spent(b: Routine) -> None:
-    b.leave_for(SPENT)
+    b.if_(_is_dry(b), lambda: b.leave_for(SPENT))
+    left = _from_reserve(b)
+    handler = b.code.value("load ptr, ptr %rec", 64, pure=False).text
+    b.tail(handler, left=left)
+
+
+def _dry(b: Routine) -> None:
+    """The same where EIP is stored and no record is known."""
+    b.if_(_is_dry(b), lambda: b.leave_for(SPENT, at_record=False))
+    b.tail("@dispatch", left=_from_reserve(b))
+
+
+def _is_dry(b: Routine) -> Any:
+    return b.context(RESERVE) == 0
+
+
+def _from_reserve(b: Routine) -> str:
+    """A boundary after STI or MOV SS: one instruction by itself, then all that was held back."""
+    shadow: Any = b.state_word(SHADOW)
+    lasting: Any = shadow > 1
+    at = b.code.value(f"getelementptr i32, ptr %state, i64 {SHADOW}", 64).text
+    b.code.effect(f"store i32 {lasting.widen(32).text}, ptr {at}")
+    reserve = b.context(RESERVE)
+    left = b.code.value(f"select i1 {lasting.text}, i64 1, i64 {reserve.text}", 64)
+    b._context_store(RESERVE, b.code.value(f"sub i64 {reserve.text}, {left.text}", 64))
+    return left.text
 
 
 def _guard(b: Routine) -> None:
     b.leave_for(GUARD)
 
 
+def _lost(b: Routine) -> None:
+    b.leave_for(MISS, at_record=False)
+
+
 def _elsewhere(b: Routine) -> None:
     """A record whose instruction has no handler."""
-    _stop_if_spent(b)
+    _stop_if_spent(b, "@spent")
     b.leave_for(GUARD)
 
 
 def _unresolved(b: Routine) -> None:
-    _stop_if_spent(b)
+    _stop_if_spent(b, "@spent")
     b.leave_for(MISS)
 
 
-def _stop_if_spent(b: Routine) -> None:
+def _stop_if_spent(b: Routine, way: str) -> None:
     spent: Any = b.code.value("icmp slt i64 %left, 1", 1)
-    b.if_(spent, lambda: b.leave_for(SPENT))
+    b.if_(spent, lambda: b.tail(way))
 
 
 def _attention(b: Routine) -> None:
@@ -230,8 +278,7 @@ def _go(b: Routine, rec: str, base: str, handler: str) -> None:
 
 def _find(b: Routine) -> tuple[str, str, Any]:
     """The record at CS:EIP, the translations to use there, the record's number."""
-    stop: Any = b.code.value("icmp slt i64 %left, 1", 1)
-    b.if_(stop, lambda: b.leave_for(SPENT, at_record=False))
+    _stop_if_spent(b, "@dry")
     eip = b.state_word(EIP)
     linear: Any = eip + b.state_word(BASE + CS)
     user: Any = b.state_word(CPL) == 3
@@ -239,7 +286,7 @@ def _find(b: Routine) -> tuple[str, str, Any]:
     tables = b.context(TLB, "ptr").text
     base = b.code.value(f"getelementptr i32, ptr {tables}, i64 {far.text}", 64).text
     number, _ = entry(b, base, FETCH, linear >> 12)
-    b.if_(number == 0, lambda: _fill_fetch(b, linear, user, base))
+    b.if_(number == 0, lambda: b.tail("@fill_fetch"))
     low: Any = linear & 0xFFF
     page_eip: Any = eip - low
     end: Any = b.zext(page_eip, 32, 64) + 0xFFF
@@ -251,17 +298,12 @@ def _find(b: Routine) -> tuple[str, str, Any]:
     slot: Any = (number - 1) * PAGE_ENTRIES + (small << 12) + low
     pages = b.context(PAGES, "ptr").text
     index, _ = entry(b, pages, 0, slot)
-    b.if_(index == 0, lambda: b.leave_for(MISS, at_record=False))
+    b.if_(index == 0, lambda: b.tail("@lost"))
     pool = b.context(POOL, "ptr").text
     offset: Any = index.widen(64) * RECORD_SIZE
     rec = b.code.value(f"getelementptr i8, ptr {pool}, i64 {offset.text}", 64).text
     b._context_store(PAGE_EIP, page_eip)
     return rec, base, index
-
-
-def _fill_fetch(b: Routine, linear: Any, user: Any, base: str) -> None:
-    """The page of the next instruction has no fetch translation: walk, as `Reference.fetch` would."""
-    b.leave_for(MISS, at_record=False)
 
 
 # -- translations ---------------------------------------------------------------------------------
@@ -273,49 +315,73 @@ def translate(b: Any, linear: Any, write: Any, user: Any) -> Any:
 
 
 def _fill(b: Routine) -> None:
+    """Translate for an access, remember the page as `Reference._fill` does, and start again."""
     linear: Any = b.context(ADDRESS, "i32", 32)
     access: Any = b.context(ACCESS, "i32", 32)
     write: Any = access & STORE
     user: Any = b.zext(((access & AS_CPL) != 0) & (b.s[CPL] == 3), 1, 32)
     b.quiet = (access & NESTED) == 0
-    physical: Any = run(translate, b, linear, write, user)
-    b.guard((physical >> 32) == 0)
-    page: Any = physical.fit(32) >> 12
+    page = _walk(b, linear, write, user)
     tables = b.context(TLB, "ptr").text
     found, _ = entry(b, tables, FRAME_LOAD, page)
     b.guard(found != 0)
     target, _ = entry(b, tables, FRAME_STORE, page)
     b.guard((write == 0) | (target != 0))
-    far: Any = user * LINEAR_PAGES
-    base = b.code.value(f"getelementptr i32, ptr {tables}, i64 {far.widen(64).text}", 64).text
-    shifted: Any = linear >> 12
-    old, place = entry(b, base, 0, shifted)
-    _log_if_new(b, old, shifted | (user << 20))
-    b.code.effect(f"store i32 {found.text}, ptr {place}")
-    storing: Any = write != 0
-    origin, more = b.code.current(), b.code.open()
+    base, shifted = _remember(b, tables, linear, user, found)
     number = code_number(b, target)
     is_code: Any = number != 0
     marked: Any = (target & ~CODE & M32) | b.code.value(
         f"select i1 {is_code.text}, i32 {CODE}, i32 {VALID}", 32
     )
-    _, store_place = entry(b, base, WRITE, shifted)
-    b.code.effect(f"store i32 {marked.text}, ptr {store_place}")
-    after, last = b.code.here, b.code.open()
-    origin.end = f"br i1 {storing.text}, label %{more.label}, label %{last.label}"
-    after.end = f"br label %{last.label}"
+    known, store_place = entry(b, base, WRITE, shifted)
+    storing: Any = write != 0
+    made = b.code.value(f"select i1 {storing.text}, i32 {marked.text}, i32 {known.text}", 32)
+    b.code.effect(f"store i32 {made.text}, ptr {store_place}")
     handler = b.code.value("load ptr, ptr %rec", 64, pure=False).text
     b.tail(handler)
 
 
-def _log_if_new(b: Routine, old: Value, entry_: Any) -> None:
-    """An entry of the read table is logged when it is made, not when it is made again."""
+def _fill_fetch(b: Routine) -> None:
+    """The page of the next instruction has no fetch translation: as `Reference.fetch` makes one."""
+    linear: Any = b.s[EIP] + b.s[BASE + CS]
+    user: Any = b.zext(b.s[CPL] == 3, 1, 32)
+    page = _walk(b, linear, 0, user)
+    tables = b.context(TLB, "ptr").text
+    found, _ = entry(b, tables, FRAME_LOAD, page)
+    b.guard(found != 0)
+    number = code_number(b, found)
+    b.guard(number != 0)
+    base, shifted = _remember(b, tables, linear, user, found)
+    b.log(FETCH_LOG, FETCH_LOGGED, shifted | (user << 20), "flush_fetch")
+    _, place = entry(b, base, FETCH, shifted)
+    b.code.effect(f"store i32 {number.text}, ptr {place}")
+    b.tail("@dispatch")
+
+
+def _walk(b: Routine, linear: Any, write: Any, user: Any) -> Any:
+    """The number of the physical page."""
+    physical: Any = run(translate, b, linear, write, user)
+    b.guard((physical >> 32) == 0)
+    return physical.fit(32) >> 12
+
+
+def _remember(b: Routine, tables: str, linear: Any, user: Any, found: Value) -> tuple[str, Any]:
+    """Make the entry for loads; where the tables of this privilege begin, and the page in them.
+
+    An entry is logged when it is made, not when it is made again.
+    """
+    far: Any = user * LINEAR_PAGES
+    base = b.code.value(f"getelementptr i32, ptr {tables}, i64 {far.widen(64).text}", 64).text
+    shifted: Any = linear >> 12
+    old, place = entry(b, base, 0, shifted)
     new: Any = old == 0
     origin, making = b.code.current(), b.code.open()
-    b.log(LOG, LOGGED, entry_)
+    b.log(LOG, LOGGED, shifted | (user << 20), "flush_data")
     after, join = b.code.here, b.code.open()
     origin.end = f"br i1 {new.text}, label %{making.label}, label %{join.label}"
     after.end = f"br label %{join.label}"
+    b.code.effect(f"store i32 {found.text}, ptr {place}")
+    return base, shifted
 
 
 # -- faults ---------------------------------------------------------------------------------------
@@ -387,8 +453,10 @@ def _enter_handler(b: Routine, tally: int, left: str) -> None:
 
 _PLAIN: dict[str, Callable[[Routine], None]] = {
     "spent": _spent,
+    "dry": _dry,
     "guard": _guard,
     "attention": _attention,
+    "lost": _lost,
     "elsewhere": _elsewhere,
     "unresolved": _unresolved,
     "outside": _outside,
@@ -407,9 +475,10 @@ _NESTED = {
 def kernel_ir() -> str:
     """All of it, as one module."""
     parts = [runtime_ir().replace("define i32 @flags", "define preserve_mostcc i32 @h_flags")]
-    parts += [flag_ir("cf"), flag_ir("of"), FLUSH, mirror_ir(), ENTER]
+    parts += [flag_ir("cf"), flag_ir("of"), FLUSH, drop_segments_ir(), ENTER]
     parts += [Routine(name).build(body) for name, body in _PLAIN.items()]
     parts += [Routine(name, nested=True).build(body) for name, body in _NESTED.items()]
+    parts.append(Arrival("fill_fetch", nested=True).build(_fill_fetch))
     parts.append("".join(line + "\n" for line in DECLARATIONS.splitlines() if "@llvm" in line))
     parts.append(METADATA)
     return "".join(parts)

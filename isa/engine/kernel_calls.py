@@ -1,4 +1,4 @@
-"""What native code calls and comes back from: flushes, a segment's ends, flags of a record, and the entry.
+"""What native code calls and comes back from: flushes, segments to drop, flags of a record, the entry.
 
 Next: `kernel`, the routines that handlers go on in.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from isa.consts import ATTR_P, ATTR_S, CR4_PSE, TYPE_CODE, TYPE_EXPAND_DOWN
-from isa.engine.context import COUNTS, FLUSHED, LEFT, RAM, READ_END, SEGMENTS, TLB, WRITE_END
+from isa.consts import CPL_SEGMENTS, CR4_PSE
+from isa.engine.context import COUNTS, FLUSHED, LEFT, RAM, TLB
 from isa.engine.frames import tracing
 from isa.engine.handler import Threaded
 from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word
@@ -16,8 +16,8 @@ from isa.engine.ssa import Code
 from isa.engine.trace import run
 from isa.engine.words import Value, fit, text
 from isa.flags import KIND_NAMES, PACKED
-from isa.segment import is_readable, is_writable_data
-from isa.state import ATTR, CR4, LIMIT
+from isa.segment import null_if_too_privileged
+from isa.state import CR4
 from isa.tlb import FETCH, FETCH_LOG, FETCH_LOGGED, LOG, LOGGED, WRITE
 from isa.tlb import PAGES as LINEAR_PAGES
 
@@ -47,15 +47,27 @@ done:
   store i32 0, ptr %count_at
   ret void
 }}
-define void @flush(ptr %ctx) nounwind {{
+define void @flush_data(ptr %ctx) nounwind {{
   %tables_at = getelementptr i64, ptr %ctx, i64 {TLB}
   %tables = load ptr, ptr %tables_at
   %counts_at = getelementptr i64, ptr %ctx, i64 {COUNTS}
   %counts = load ptr, ptr %counts_at
   %logged = getelementptr i32, ptr %counts, i64 {LOGGED}
   call void @clear_log(ptr %tables, ptr %logged, i64 {LOG}, i64 0, i64 {WRITE})
+  ret void
+}}
+define void @flush_fetch(ptr %ctx) nounwind {{
+  %tables_at = getelementptr i64, ptr %ctx, i64 {TLB}
+  %tables = load ptr, ptr %tables_at
+  %counts_at = getelementptr i64, ptr %ctx, i64 {COUNTS}
+  %counts = load ptr, ptr %counts_at
   %fetched = getelementptr i32, ptr %counts, i64 {FETCH_LOGGED}
   call void @clear_log(ptr %tables, ptr %fetched, i64 {FETCH_LOG}, i64 {FETCH}, i64 {FETCH})
+  ret void
+}}
+define void @flush(ptr %ctx) nounwind {{
+  call void @flush_data(ptr %ctx)
+  call void @flush_fetch(ptr %ctx)
   %flushed = getelementptr i64, ptr %ctx, i64 {FLUSHED}
   store i64 1, ptr %flushed
   ret void
@@ -90,38 +102,20 @@ one:
 """
 
 
-def segment_ends(b: Any, attr: Any, limit: Any) -> tuple[Any, Any]:
-    """Traced: one past the last byte that may be read and written; see `Reference._mirror`."""
-    end = b.zext(limit, 32, 64) + 1
-    down = (attr & (TYPE_CODE | TYPE_EXPAND_DOWN)) == TYPE_EXPAND_DOWN
-    usable = ((attr & ATTR_P) != 0) & ((attr & ATTR_S) != 0) & (down == 0)
-    return usable * is_readable(attr) * end, usable * is_writable_data(attr) * end
-
-
-def mirror_ir() -> str:
-    """`@mirror(state, ctx, n)`: the ends of a segment that has been loaded."""
-    b = Threaded("mirror")
+def drop_segments_ir() -> str:
+    """`@drop_segments(state, ctx, level)`: what a return to an outer level leaves of the data segments."""
+    b = Threaded("drop_segments")
+    del b.intrinsics["isa.segment.null_if_too_privileged"]
     token = tracing.set(b)
     try:
-        words = []
-        for place in (ATTR, LIMIT):
-            at = b.code.value(f"getelementptr i32, ptr %state, i64 {place}", 64).text
-            at = b.code.value(f"getelementptr i32, ptr {at}, i64 %n", 64).text
-            words.append(b.code.value(f"load i32, ptr {at}", 32, pure=False))
-        ends: Any = run(segment_ends, b, *words)
-        for place, end in zip((READ_END, WRITE_END), ends, strict=True):
-            at = b.code.value(f"getelementptr i64, ptr %ctx, i64 {place}", 64).text
-            at = b.code.value(f"getelementptr i64, ptr {at}, i64 %n", 64).text
-            b.code.effect(f"store i64 {text(fit(end, 64))}, ptr {at}")
-        b._context_store(SEGMENTS, 1)
+        for segment in CPL_SEGMENTS:
+            run(null_if_too_privileged, b, segment, Value(b.code, "%level", 32))
+        b.store_state(b.words, b.record)
+        b.mirror_segments()
         b.code.current().end = "ret void"
     finally:
         tracing.reset(token)
-    first = b.code.blocks[0].label
-    return (
-        "define void @mirror(ptr %state, ptr %ctx, i64 %n) nounwind {\nentry:\n"
-        f"br label %{first}\n{b.code.text()}\n}}\n"
-    )
+    return b.text("define void @drop_segments(ptr %state, ptr %ctx, i32 %level) nounwind {")
 
 
 def flag_ir(name: str) -> str:

@@ -24,10 +24,7 @@ _REGISTER_KINDS = (Kind.REG32, Kind.REG16, Kind.REG8)
 # Their immediates decide much: a count of 0 changes no flag.
 _KNOWN_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd".split())
 # Not worth a handler: they end in the reference engine anyway, or are rare and long.
-_ELSEWHERE = frozenset(
-    "enter,hlt,cpuid,rdtsc,rdmsr,wrmsr,in,out,ins,outs,lmsw,unmodelled,sysenter,sysexit,mov dr,jmp far,call far,"
-    "lds,les,lfs,lgs,lss".split(",")
-)
+_ELSEWHERE = frozenset("hlt,cpuid,rdmsr,wrmsr,in,out,ins,outs,unmodelled,mov dr".split(","))
 
 _LOOKS_AT_BASE = frozenset({"pop"})  # POP [ESP] means the ESP after the pop
 

@@ -26,6 +26,7 @@ from isa.engine.context import (
     INTERCEPTS,
     INTERRUPTS,
     LEFT,
+    MISS,
     MODEL_FLAGS,
     ORIGINALS,
     PAGES,
@@ -34,7 +35,9 @@ from isa.engine.context import (
     QUIET,
     RAM,
     READ_END,
+    RESERVE,
     SEGMENTS,
+    TIME,
     TLB,
     TRAPS,
     WRITE_END,
@@ -42,13 +45,14 @@ from isa.engine.context import (
 from isa.engine.library import Library, library
 from isa.engine.pool import Pool
 from isa.engine.records import op_word
-from isa.state import EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y
+from isa.state import EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y, SHADOW
 from isa.table import ROWS, Sensitive
 
 if TYPE_CHECKING:
     from isa.cpu import Cpu
 
 _SENSITIVE = frozenset(row.index for row in ROWS if row.sensitive is not Sensitive.INNOCUOUS)
+M64 = (1 << 64) - 1
 _NONE = bytes(8 * (CONTEXT_WORDS - EXECUTED))
 
 
@@ -110,9 +114,11 @@ class Threaded:
         pending = cpu.interrupts is not None and cpu.interrupts.intr
         context[AWAKE] = c.TF | c.RF | (c.IF if pending else 0)
         context[QUIET] = cpu.on_flush is None and cpu.quiet
-        context[LEFT] = budget
+        context[TIME] = (cpu.timestamp() + budget) & M64
+        context[LEFT] = 1 if s[SHADOW] else budget
+        context[RESERVE] = budget - context[LEFT]
         why: int = self.library.enter(self.state_address, self.context_address)
-        cpu.count += budget - context[LEFT]
+        cpu.count += budget - context[LEFT] - context[RESERVE]
         op = s[FLAG_OP]
         engine.record = (op & 0xFF, op >> 8, s[FLAG_X], s[FLAG_Y], s[FLAG_R])
         s[FLAG_OP] = s[FLAG_X] = s[FLAG_Y] = s[FLAG_R] = 0
@@ -124,13 +130,16 @@ class Threaded:
         if context[FLUSHED]:
             context[FLUSHED] = 0
             engine.forget_fetches()
-        if why == ATTENTION or s[EFLAGS] & (c.TF | c.RF):
+        if why == ATTENTION or s[EFLAGS] & (c.TF | c.RF) or (s[SHADOW] and why != MISS):
             engine.attention = True
         return why
 
     def resolve(self) -> bool:
         """Make what `MISS` missed; False if the reference engine has to run it. Raises faults."""
-        return self.pool.resolve(self.cpu.s[EIP])
+        if self.pool.resolve(self.cpu.s[EIP]):
+            return True
+        self.engine.attention |= bool(self.cpu.s[SHADOW])
+        return False
 
     def tell(self) -> None:
         """Report what was counted on the way."""
