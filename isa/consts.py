@@ -37,7 +37,13 @@ CR4_VME, CR4_PVI, CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE, CR4_PCE =
 CR4_OSFXSR = 1 << 9
 CR4_UMIP = 1 << 11
 
-DR6_BS = 1 << 14  # the debug exception was a single step (SDM 3B, 17.2.3)
+# Debug registers (SDM 3B, 17.2). DR6 says why a debug exception came, DR7 what it may come for.
+DR6_B, DR6_BD, DR6_BS, DR6_BT = 0xF, 1 << 13, 1 << 14, 1 << 15
+DR6_ONES, DR6_BITS = 0xFFFF_0FF0, 0xE00F  # always one; those that can be written
+DR7_ENABLED = 0xFF  # L0 G0 … L3 G3
+DR7_LOCAL = 0x155  # L0 to L3 and LE, which a task switch clears
+DR7_GD = 1 << 13
+DR7_ONES, DR7_BITS = 0x400, 0xFFFF_23FF
 
 # Page-table entries (SDM 4.3) and the error code of a page fault (SDM 4.7).
 PTE_P, PTE_W, PTE_U, PTE_PWT, PTE_PCD, PTE_A, PTE_D, PDE_PS, PTE_G = (1 << n for n in range(9))

@@ -1,9 +1,8 @@
 """The processor: state, an engine, a trap policy, and `run`.
 
 `Cpu.run(until)` executes instructions until the count `until` and returns an `Exit` (`exits`). Between
-instructions it looks, only when there is reason to (`attention`), at the things that happen there:
-interrupts, HLT, single step, a request to stop. A fault is delivered through the IDT, or exits if the
-policy wants it; a fault on the way becomes a double fault, then a shutdown (SDM 3A, 6.15).
+instructions it looks, only when there is reason to (`attention`), at the things that happen there
+(`boundary`). A fault is delivered through the IDT, or exits if the policy wants it.
 
 A machine has one `Cpu`; a virtual machine monitor uses a second one, on the virtual state and the guest's
 physical memory, to emulate with the very same definitions (`execute`, `deliver`).
@@ -18,26 +17,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from isa import consts as c
 from isa import ops as _ops  # fills the table
-from isa.deliver import HARDWARE, SOFTWARE, interrupt
+from isa.boundary import Boundary
 from isa.engine.context import GUARD, MISS
 from isa.engine.intwords import IntWords
 from isa.engine.reference import Reference
 from isa.exits import NATIVE, Exit, Reason, TrapPolicy
-from isa.faults import (
-    DebugException,
-    DoubleFault,
-    Fault,
-    InvalidOpcode,
-    NotModelled,
-    PageFault,
-    becomes_double_fault,
-)
+from isa.faults import Fault, InvalidOpcode, NotModelled
 from isa.insn import Insn
 from isa.language import Builder
 from isa.memory import PhysicalMemory
 from isa.mmu import walk
 from isa.model import DEFAULT, Model
-from isa.state import CPL, CR0, CR2, DR, EFLAGS, EIP, HALTED, SHADOW, new_state
+from isa.state import CPL, CR0, EFLAGS, EIP, HALTED, PENDING_DEBUG, SHADOW, TSC_ADJUST, new_state
 from isa.table import ROWS, Definition
 
 if TYPE_CHECKING:
@@ -118,7 +109,7 @@ def _handlers(trapping: frozenset[int], features: frozenset[str]) -> list[Defini
     ]
 
 
-class Cpu:
+class Cpu(Boundary):
     """One x86 processor.
 
     `count` is the number of instructions completed, the measure of virtual time. `interrupts` may be None
@@ -190,8 +181,8 @@ class Cpu:
         )
 
     def timestamp(self) -> int:
-        """The time-stamp counter: one tick per instruction."""
-        return self.count + self.time_offset
+        """The time-stamp counter: one tick per instruction, and what WRMSR has added."""
+        return self.count + self.time_offset + (self.s[TSC_ADJUST] | self.s[TSC_ADJUST + 1] << 32)
 
     def check_intercept(self, vector: int, software: bool) -> None:
         """Called by INT n before it looks at the IDT."""
@@ -199,6 +190,7 @@ class Cpu:
             self.on_int(vector)
         if software and self.policy.software_interrupts >> vector & 1:
             raise _Leave(Exit(Reason.SOFTWARE_INTERRUPT, vector=vector))
+        self.s[PENDING_DEBUG] = 0  # the handler is not single-stepped, nor is INT itself
 
     def interrupt_line_changed(self) -> None:
         """The interrupt controller's output moved: look at the next boundary."""
@@ -271,8 +263,6 @@ class Cpu:
                 leave = self._attend()
                 if leave is not None:
                     return leave
-                if self.count < self.until and engine.attention:
-                    self._one()
                 continue
             why = native.run(min(self.until - self.count, SLICE))
             if why == GUARD or (why == MISS and not native.resolve()):
@@ -290,8 +280,7 @@ class Cpu:
                 leave = self._attend()
                 if leave is not None:
                     return leave
-                if self.count >= self.bound:
-                    break
+                continue
             eip = s[EIP]
             page = engine.tf.get(((eip + engine.cs_base) & 0xFFFF_FFFF) >> 12)
             insn = page.get((eip + engine.cs_base) & 0xFFF | engine.key) if page is not None else None
@@ -342,120 +331,26 @@ class Cpu:
         s[EIP] = engine.next
         self.count += insn.weight
 
-    def _attend(self) -> Exit | None:
-        """Whatever happens between two instructions (SDM 3A, 6.9, in its order of priority)."""
-        engine, s = self.engine, self.s
-        if self.stop_requested:
-            self.stop_requested = False
-            return Exit(Reason.STOP)
-        pending = self.interrupts is not None and self.interrupts.intr
-        if s[SHADOW]:
-            s[SHADOW] -= 1
-        if pending and s[EFLAGS] & c.IF and not s[SHADOW]:
-            s[HALTED] = 0
-            assert self.interrupts is not None
-            return self._external(self.interrupts.acknowledge())
-        if s[HALTED]:
-            return Exit(Reason.HALT)
-        stepping = s[EFLAGS] & c.TF
-        resumed = s[EFLAGS] & c.RF
-        engine.attention = bool(s[SHADOW] or stepping or self.stop_requested)
-        if stepping:
-            return self._single_step()
-        if resumed:
-            self._one()
-            s[EFLAGS] &= ~c.RF & c.M32
-        return None
-
-    def _single_step(self) -> Exit | None:
-        """One instruction, then the #DB that TF asks for; not after INT, which cleared TF itself."""
-        insn = self._one()
-        if not insn.name.startswith("int"):
-            raise DebugException()
-        return None
-
-    def _external(self, vector: int) -> Exit | None:
-        """An external interrupt. HLT left EIP at the next instruction already."""
-        try:
-            interrupt(self.engine, vector, None, self.s[EIP], HARDWARE)
-        except Fault as fault:
-            return self._nested(fault)
-        returns_to, self.s[EIP] = self.s[EIP], self.engine.next
-        if self.on_delivery is not None:
-            self.on_delivery(vector, None, returns_to)
-        return None
-
-    # -- faults -------------------------------------------------------------------------------------
-
-    def _fault(self, fault: Fault) -> Exit | None:
-        if self.policy.exceptions >> fault.vector & 1:
-            return Exit(Reason.FAULT, fault=fault, vector=fault.vector, insn=self._current())
-        return self._nested(fault)
-
-    def _nested(self, fault: Fault) -> Exit | None:
-        """Deliver a fault; a fault while doing so may be a double fault, and the next one a shutdown."""
-        history = [fault]
-        while True:
-            try:
-                self._enter_handler(fault)
-                return None
-            except Fault as second:
-                history.append(second)
-                if fault.vector == c.VEC_DF:
-                    return Exit(Reason.SHUTDOWN, faults=tuple(history))
-                fault = DoubleFault() if becomes_double_fault(fault.vector, second.vector) else second
-
-    def _enter_handler(self, fault: Fault) -> None:
-        s = self.s
-        if isinstance(fault, PageFault):
-            s[CR2] = fault.address
-        elif isinstance(fault, DebugException):
-            s[DR + 6] |= c.DR6_BS
-        resume = 0 if fault.trap or fault.vector == c.VEC_DF else c.RF
-        interrupt(self.engine, fault.vector, fault.error, s[EIP], HARDWARE, resume)
-        returns_to, s[EIP] = s[EIP], self.engine.next
-        s[SHADOW] = 0
-        if self.on_delivery is not None:
-            self.on_delivery(fault.vector, fault, returns_to)
-
-    def deliver(self, fault: Fault) -> Exit | None:
-        """Send a fault through the IDT now; an Exit (SHUTDOWN, NOT_MODELLED) if that is impossible."""
-        try:
-            return self._nested(fault)
-        except NotModelled as missing:
-            return Exit(Reason.NOT_MODELLED, what=missing.what)
-        finally:
-            self.engine.settle()
-
-    def inject(self, vector: int, *, software: bool = False) -> Exit | None:
-        """Deliver an interrupt now, as the hardware does between two instructions; it ends HLT."""
-        self.s[HALTED] = 0
-        try:
-            interrupt(self.engine, vector, None, self.s[EIP], SOFTWARE if software else HARDWARE)
-            self.s[EIP] = self.engine.next
-            return None
-        except Fault as fault:
-            return self.deliver(fault)
-        except NotModelled as missing:
-            return Exit(Reason.NOT_MODELLED, what=missing.what)
-        finally:
-            self.engine.settle()
-
     # -- one instruction, for monitors ---------------------------------------------------------------
 
-    def execute(self) -> tuple[Insn | None, Fault | None]:
+    def execute(self, *, after_ss: bool = False) -> tuple[Insn | None, Fault | None]:
         """Execute the one instruction at CS:EIP without delivering anything or asking the policy.
 
-        Returns the instruction (None if it could not be fetched) and the fault it ended in, or None.
-        Raises `NotModelled`.
+        Returns the instruction (None if it could not be fetched) and the fault it ended in, or None; after a
+        debug trap, `fault.trap`, it has been executed. `after_ss`: the one before has loaded SS. Raises
+        `NotModelled`.
         """
         insn: Insn | None = None
         policy = self.policy
         if policy is not NATIVE:
             self.set_policy(NATIVE)
         try:
-            insn = self.engine.fetch(self.s[EIP])
-            self._complete(insn)
+            if self._wants_care():
+                insn = self._current()
+                self._carefully(after_ss=after_ss)
+            else:
+                insn = self.engine.fetch(self.s[EIP])
+                self._complete(insn)
         except Fault as fault:
             return insn, fault
         finally:

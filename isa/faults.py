@@ -38,10 +38,15 @@ class DivideError(Fault):
 
 
 class DebugException(Fault):
-    """A single-step trap; debug registers raise none yet."""
+    """`why` are the bits of DR6 that it sets: a single step, a breakpoint, a task switch (traps), an
+    instruction breakpoint or a use of protected debug registers (faults) (SDM 3B, 17.3.1)."""
 
     vector = c.VEC_DB
-    trap = True
+
+    def __init__(self, why: int = c.DR6_BS, *, trap: bool = True) -> None:
+        super().__init__()
+        self.why = why
+        self.trap = trap
 
 
 class BoundRange(Fault):

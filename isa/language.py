@@ -205,8 +205,11 @@ class Builder(Protocol):
     def flush_page(self, linear: Word) -> None:
         """Forget one translation."""
 
-    def inhibit_interrupts(self) -> None:
-        """No interrupt before the following instruction has completed."""
+    def inhibit_interrupts(self, *, debug: bool = False) -> None:
+        """No interrupt before the following instruction has completed; with `debug` no debug trap either."""
+
+    def debug_registers_changed(self) -> None:
+        """A breakpoint may have become enabled, or a debug trap may be pending."""
 
     def halt(self) -> None:
         """Stop until an interrupt, once this instruction has completed."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isa.consts import AC, CR4_OSFXSR, CR4_PAE, CR4_PGE, CR4_PSE, CR4_TSD, ID, M32
+from isa.consts import AC, CR4_DE, CR4_OSFXSR, CR4_PAE, CR4_PGE, CR4_PSE, CR4_TSD, ID, M32
 
 # Bits of EDX of CPUID leaf 1, by the name of the feature.
 CPUID_BITS = {
     "FPU": 0,
+    "DE": 2,
     "PSE": 3,
     "TSC": 4,
     "MSR": 5,
@@ -25,9 +26,10 @@ CPUID_BITS = {
     "CMOV": 15,
     "FXSR": 24,
 }
-CR4_BITS = {"PSE": CR4_PSE, "TSC": CR4_TSD, "PAE": CR4_PAE, "PGE": CR4_PGE, "FXSR": CR4_OSFXSR}
+CR4_BITS = {
+    "TSC": CR4_TSD, "DE": CR4_DE, "PSE": CR4_PSE, "PAE": CR4_PAE, "PGE": CR4_PGE, "FXSR": CR4_OSFXSR
+}  # fmt: skip
 FLAG_FEATURES = {"486": AC, "CPUID": ID}
-SYSENTER_MSRS = range(0x174, 0x177)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ class Model:
             return 1, b, c, d
         return self.signature, 0, 0, sum(1 << CPUID_BITS[name] for name in self.features & CPUID_BITS.keys())
 
-    def has_msr(self, index: int) -> bool:
-        """Whether RDMSR and WRMSR know the register."""
-        return "SEP" in self.features and index in SYSENTER_MSRS
+    @property
+    def family(self) -> int:
+        """5 for the Pentium, 6 for the Pentium Pro and what came of it."""
+        return self.signature >> 8 & 15
 
     @property
     def eflags(self) -> int:
@@ -67,14 +70,20 @@ def _model(name: str, title: str, signature: int, features: str) -> Model:
     return Model(name, title, signature, frozenset(features.split()))
 
 
+_PENTIUM = "386 FPU 486 CPUID DE PSE TSC MSR CX8"
+_PPRO = _PENTIUM + " PAE PGE CMOV"
+_P2 = _PPRO + " SEP FXSR"
+
 MODELS = {
     model.name: model
     for model in (
         _model("386", "Intel386 DX with an Intel387", 0x303, "386 FPU"),
         _model("486", "Intel486 DX", 0x404, "386 FPU 486"),
-        _model("pentium", "Pentium", 0x513, "386 FPU 486 CPUID PSE TSC MSR CX8"),
-        _model("ppro", "Pentium Pro", 0x611, "386 FPU 486 CPUID PSE TSC MSR PAE CX8 PGE CMOV"),
-        _model("p2", "Pentium II", 0x652, "386 FPU 486 CPUID PSE TSC MSR PAE CX8 SEP PGE CMOV FXSR"),
+        _model("pentium", "Pentium", 0x513, _PENTIUM),
+        _model("ppro", "Pentium Pro", 0x619, _PPRO),
+        _model("ppro-apic", "Pentium Pro with its APIC", 0x619, _PPRO + " APIC"),
+        _model("p2", "Pentium II", 0x652, _P2),
+        _model("p2-apic", "Pentium II with its APIC", 0x652, _P2 + " APIC"),
     )
 }
 DEFAULT = MODELS["ppro"]

@@ -16,7 +16,7 @@ from isa import consts as c
 EIP = 8
 EFLAGS = 9
 CPL = 10
-SHADOW = 11  # > 0: interrupts wait (STI, MOV SS); counted down at instruction boundaries
+SHADOW = 11  # interrupts wait: 2 after STI, 3 after MOV SS, 1 while the next instruction runs
 FLAG_OP, FLAG_X, FLAG_Y, FLAG_R = 12, 13, 14, 15  # the lazy record, for native engines
 
 SEL = 16  # + ES..GS, LDTR, TR
@@ -30,6 +30,8 @@ CR_WORD = {0: CR0, 2: CR2, 3: CR3, 4: CR4}
 DR = 56  # + 0..7
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 64, 65, 66
 HALTED = 67  # 1 after HLT, until an interrupt
+PENDING_DEBUG = 68  # bits of DR6 for the debug trap that comes at the next instruction boundary
+TSC_ADJUST = 69  # + 0, 1: what WRMSR has added to the time-stamp counter, low and high half
 PDPTE = 72  # + 2n, 2n+1: low and high half of the four PAE page-directory pointers (SDM 3A, 4.4.1)
 
 # The x87 (SDM 1, 8.1): the whole of it from FPU to FPU_END.
@@ -75,7 +77,7 @@ def new_state() -> array[int]:
     s = array("I", bytes(4 * WORDS))
     s[EFLAGS] = c.FLAGS_ONE
     s[CR0] = c.CR0_PE | c.CR0_ET
-    s[DR + 6], s[DR + 7] = 0xFFFF_0FF0, 0x400
+    s[DR + 6], s[DR + 7] = c.DR6_ONES, c.DR7_ONES
     for segment in (c.ES, c.CS, c.SS, c.DS, c.FS, c.GS):
         code = segment == c.CS
         s[SEL + segment] = 0x08 if code else 0x10

@@ -12,8 +12,8 @@ language of `language`; who calls it is `ops/farflow` and `deliver`.
 from __future__ import annotations
 
 from isa.consts import (
-    ATTR_P, CR0_PG, CR0_TS, CS, DS, ES, FLAGS_ONE, FS, GS, LDTR, M32, NT, SEL_RPL, SS, TR, TSS_BUSY,
-    TYPE_ACCESSED, TYPE_LDT, TYPE_TSS16, TYPE_TSS32, VM,
+    ATTR_P, CR0_PG, CR0_TS, CS, DR6_BT, DR7_LOCAL, DS, ES, FLAGS_ONE, FS, GS, LDTR, M32, NT, SEL_RPL, SS, TR,
+    TSS_BUSY, TYPE_ACCESSED, TYPE_LDT, TYPE_TSS16, TYPE_TSS32, VM,
 )  # fmt: skip
 from isa.faults import Fault, GeneralProtection, InvalidTSS, SegmentNotPresent, StackFault
 from isa.language import Builder, Word
@@ -23,7 +23,7 @@ from isa.segment import (
     attr_of, base_of, descriptor_address, dpl_of, in_table, is_code, is_conforming, is_readable, is_writable_data,
     limit_of, load_real, selector_error, set_accessed,
 )  # fmt: skip
-from isa.state import BASE, CPL, CR0, CR3, CR4, EIP, LIMIT, SEL
+from isa.state import BASE, CPL, CR0, CR3, CR4, DR, EIP, LIMIT, PENDING_DEBUG, SEL
 
 JUMP, CALL, RETURN = range(3)  # CALL also for interrupts through a task gate
 MIN_LIMIT32, MIN_LIMIT16 = 0x67, 0x2B
@@ -73,8 +73,7 @@ def change(
     selectors = [b.load_system((tss + place + size * n) & M32, 16) for n in range(len(segments))]
     ldt = b.load_system((tss + (0x60 if w == 32 else 0x2A)) & M32, 16)
     cr3 = b.load_system((tss + 0x1C) & M32, 32) if w == 32 else b.s[CR3]
-    if w == 32 and b.load_system((tss + 0x64) & M32, 16) & 1:
-        b.not_modelled("the debug trap of a TSS")
+    trap = b.load_system((tss + 0x64) & M32, 16) & 1 if w == 32 else 0
     b.probe_system(tss, 2)
     save(b, cause, return_eip)
     if cause == CALL:
@@ -83,6 +82,9 @@ def change(
         b.store_system((at + 4) & M32, high | (TSS_BUSY << 8), 32)
     b.set_segment(TR, selector, tss, limit_of(low, high), attr_of(high) | TSS_BUSY)
     b.s[CR0] = b.s[CR0] | CR0_TS
+    b.s[DR + 7] = b.s[DR + 7] & ~DR7_LOCAL & M32
+    b.s[PENDING_DEBUG] = DR6_BT if trap else 0
+    b.debug_registers_changed()
     if w == 32 and b.s[CR0] & CR0_PG:
         reload_pointers(b, b.s[CR0], cr3, b.s[CR4])
         b.s[CR3] = cr3

@@ -16,8 +16,9 @@ import struct
 from typing import TYPE_CHECKING
 
 from isa import consts as c
-from isa import flags, mmu, segment
+from isa import flags, mmu, msr, segment
 from isa.decode import TruncatedCode, decode
+from isa.engine.breakpoints import Breakpoints
 from isa.engine.intflags import IntFlags, Record
 from isa.engine.intwords import IntWords
 from isa.engine.x87ints import X87Ints
@@ -34,7 +35,6 @@ from isa.state import (
     LIMIT,
     SEL,
     SHADOW,
-    SYSENTER_CS,
 )  # fmt: skip
 from isa.tlb import CODE, FRAME_LOAD, FRAME_STORE, VALID, Tlb
 
@@ -46,9 +46,6 @@ _U32 = struct.Struct("<I")
 REG32, MEM, IMM, REG16, REG8 = Kind.REG32, Kind.MEM, Kind.IMM, Kind.REG16, Kind.REG8
 NOT_ARITHMETIC = ~c.ARITHMETIC & c.M32
 SYSTEM_FLAGS_AWAKE = c.TF | c.RF  # flags that need a look at every instruction boundary
-
-# Model-specific registers that exist, and the state word of each (SDM 4, table 2-2).
-MSR_WORDS = {0x174: SYSENTER_CS, 0x175: SYSENTER_CS + 1, 0x176: SYSENTER_CS + 2}
 
 
 class Reference(X87Ints, IntFlags, IntWords):
@@ -67,6 +64,7 @@ class Reference(X87Ints, IntFlags, IntWords):
         self.here = 0
         self.next = 0
         self.attention = True
+        self.breakpoints = Breakpoints(self)
         self.record: Record = (flags.PACKED, 32, 0, 0, 0)
         self.bases = [0] * 8
         self.read_end = [0] * 8
@@ -435,8 +433,11 @@ class Reference(X87Ints, IntFlags, IntWords):
     def repeat(self) -> None:
         self.next = self.here
 
-    def inhibit_interrupts(self) -> None:
-        self.s[SHADOW] = 2
+    def inhibit_interrupts(self, *, debug: bool = False) -> None:
+        self.s[SHADOW] = 3 if debug else 2
+        self.attention = True
+
+    def debug_registers_changed(self) -> None:
         self.attention = True
 
     def halt(self) -> None:
@@ -462,14 +463,11 @@ class Reference(X87Ints, IntFlags, IntWords):
         return now & c.M32, (now >> 32) & c.M32
 
     def read_msr(self, index: int) -> tuple[int, int]:
-        if index not in MSR_WORDS or not self.cpu.model.has_msr(index):
-            raise GeneralProtection(0)
-        return self.s[MSR_WORDS[index]], 0
+        value = msr.find(self.cpu.model, index).read(self.cpu)
+        return value & c.M32, (value >> 32) & c.M32
 
     def write_msr(self, index: int, low: int, high: int) -> None:
-        if index not in MSR_WORDS or not self.cpu.model.has_msr(index):
-            raise GeneralProtection(0)
-        self.s[MSR_WORDS[index]] = low
+        msr.find(self.cpu.model, index).write(self.cpu, low | high << 32)
 
     def not_modelled(self, what: str) -> None:
         raise NotModelled(what)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from isa.capstone_ids import X
 from isa import ids
 from isa.consts import (
-    ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DS, ES, ESP, FLAGS_ONE, FS, GS, IF, IOPL, M16, M32,
+    ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DR7_ENABLED, DS, ES, ESP, FLAGS_ONE, FS, GS, IF, IOPL, M16, M32,
     MASK, NT, RF, SEL_RPL, SS, TR, TYPE_ACCESSED, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_TASK_GATE, VM,
 )  # fmt: skip
 from isa.deliver import SOFTWARE, interrupt, push_inner
@@ -22,7 +22,7 @@ from isa.segment import (
     attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
     is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
 )  # fmt: skip
-from isa.state import ATTR, BASE, CPL, LIMIT, SEL
+from isa.state import ATTR, BASE, CPL, DR, LIMIT, SEL
 from isa.task import CALL, JUMP, RETURN, available, switch
 from isa.table import Sensitive, insn
 
@@ -302,6 +302,8 @@ def iret(b: Builder, i: Insn) -> None:
     selector = b.zext(peek(b, size, i.w), i.w, 32) & M16
     image = b.zext(peek(b, 2 * size, i.w), i.w, 32)
     merged = merge_eflags(b, image, i.w)
+    if i.w == 32 and b.s[DR + 7] & DR7_ENABLED:
+        merged = merged | (image & RF)  # nothing else looks at RF before the next instruction clears it
     if not is_protected(b):
         go_real(b, selector, target)
         drop(b, 3 * size)

@@ -51,7 +51,7 @@ def mov_seg(b: Builder, i: Insn) -> None:
         selector = b.trunc(b.read(i.src), 16)
         load(b, i.dst.n, b.zext(selector, 16, 32))
         if i.dst.n == SS:
-            b.inhibit_interrupts()
+            b.inhibit_interrupts(debug=True)
     else:
         b.write(i.dst, b.trunc(b.s[SEL + i.src.n], i.dst.w))
 
@@ -84,7 +84,7 @@ def pop_seg(b: Builder, i: Insn) -> None:
         esp = b.s[ESP]
         load(b, SS, b.zext(selector, i.w, 32))
         b.s[ESP] = (esp + size) & M32
-        b.inhibit_interrupts()
+        b.inhibit_interrupts(debug=True)
     else:
         load(b, i.dst.n, b.zext(selector, i.w, 32))
         drop(b, size)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from isa.capstone_ids import X
 from isa import ids
 from isa.consts import (
-    ATTR_P, CR0_BITS, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_PAE,
-    CR4_PGE, CR4_PSE, CR4_TSD, EAX, EBX, ECX, EDX, LDTR, M32, MASK, TR, TSS_BUSY, TYPE_LDT, TYPE_TSS16, TYPE_TSS32,
+    ATTR_P, CR0_BITS, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE,
+    CR4_PAE, CR4_PGE, CR4_PSE, CR4_TSD, DR6_BD, DR6_BITS, DR6_ONES, DR7_BITS, DR7_GD, DR7_ONES, EAX, EBX, ECX, EDX,
+    LDTR, M32, MASK, TR, TSS_BUSY, TYPE_LDT, TYPE_TSS16, TYPE_TSS32,
 )  # fmt: skip
-from isa.faults import GeneralProtection, InvalidOpcode, SegmentNotPresent
+from isa.faults import DebugException, GeneralProtection, InvalidOpcode, SegmentNotPresent
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
 from isa.mmu import reload_pointers
@@ -313,6 +314,9 @@ def wbinvd(b: Builder, i: Insn) -> None:
     require_cpl0(b)
 
 
+_DEBUG_BITS = {6: (DR6_ONES, DR6_BITS), 7: (DR7_ONES, DR7_BITS)}
+
+
 @insn(
     "mov dr",
     ids.MOV_DR,
@@ -323,16 +327,21 @@ def wbinvd(b: Builder, i: Insn) -> None:
     rule=RULE,
 )
 def mov_dr(b: Builder, i: Insn) -> None:
-    """MOV to or from a debug register; DR4 and DR5 mean DR6 and DR7. Breakpoints are not modelled."""
-    require_cpl0(b)
+    """MOV to or from a debug register. DR4 and DR5 mean DR6 and DR7, or with CR4.DE nothing; DR7.GD
+    makes every use a #DB, once."""
     debug = i.dst if i.dst.kind == Kind.DEBUG else i.src
-    n = debug.n + 2 if debug.n in (4, 5) else debug.n
+    n = debug.n
+    if n in (4, 5):
+        if b.s[CR4] & CR4_DE:
+            raise InvalidOpcode()
+        n = n + 2
+    require_cpl0(b)
+    if b.s[DR + 7] & DR7_GD:
+        raise DebugException(DR6_BD, trap=False)
     if i.dst.kind == Kind.DEBUG:
-        value = b.read(i.src)
-        if n == 7 and value & 0xFF:
-            b.not_modelled("hardware breakpoints (DR7)")
-        fixed = {6: 0xFFFF_0FF0, 7: 0x400}.get(n, 0)
-        b.s[DR + n] = value | fixed
+        ones, bits = _DEBUG_BITS.get(n, (0, M32))
+        b.s[DR + n] = (b.read(i.src) & bits) | ones
+        b.debug_registers_changed()
     else:
         b.write(i.dst, b.s[DR + n])
 

@@ -12,11 +12,12 @@ from array import array
 from typing import TYPE_CHECKING
 
 from isa import consts as c
+from isa.boundary import AFTER_MOV_SS
 from isa.disasm import format_insn
 from isa.exits import ALL_VECTORS, Exit, Reason, TrapPolicy
-from isa.faults import DebugException, Fault, NotModelled, PageFault
+from isa.faults import Fault, NotModelled, PageFault
 from isa.insn import Insn
-from isa.state import CPL, CR0, EFLAGS, EIP, HALTED, SHADOW
+from isa.state import CPL, CR0, DR, EFLAGS, EIP, HALTED, PENDING_DEBUG, SHADOW
 from isa.table import ROWS
 from vmm.events import Emulated, Reflected, ShadowFilled, Trap
 from vmm.image import Image
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 EVERY_FAULT = (1 << 32) - 1
 NAMES = [row.name for row in ROWS]
-INTERRUPTS_ITSELF = frozenset(row.index for row in ROWS if row.name.startswith("int"))
 
 
 def trap_kind(insn: Insn | None) -> str:
@@ -84,6 +84,11 @@ class Deprivileged(Mode):
                     return self.ending(failed)
             if guest.s[HALTED]:
                 return HALT
+            if guest.s[PENDING_DEBUG] and not guest.s[SHADOW]:
+                stop = self.reflect(guest.debug_trap())
+                if stop is not None:
+                    return stop
+                continue
             stop = self.step_world(cpu.until)
             if stop is not None:
                 return stop
@@ -95,7 +100,7 @@ class Deprivileged(Mode):
     def step_world(self, until: int) -> Stop | None:
         """Run the guest directly until `until` or a trap, and answer the trap."""
         guest, cpu, s = self.guest, self.cpu, self.guest.s
-        if not s[CR0] & c.CR0_PE or s[EFLAGS] & c.VM:
+        if not s[CR0] & c.CR0_PE or s[EFLAGS] & c.VM or self.debugs_itself():
             self.ledger.work["instructions interpreted"] += 1
             return self.interpret()  # ring 1 has no real or virtual-8086 mode to offer
         one = s[SHADOW] and events.waits_for_shadow(guest)
@@ -111,9 +116,16 @@ class Deprivileged(Mode):
             if reason is Reason.STOP:
                 cpu.stop_requested = True
             if cpu.count > start:
-                s[SHADOW] = 0
+                s[SHADOW] = cpu.s[SHADOW] if cpu.s[SHADOW] == AFTER_MOV_SS else 0
+                s[PENDING_DEBUG] = cpu.s[PENDING_DEBUG]
             return BREAKPOINT if reason is Reason.BREAKPOINT else None
         return self.answer(leave)
+
+    def debugs_itself(self) -> bool:
+        """Whether the guest has breakpoints enabled, or a debug trap pending: the real debug registers are
+        the monitor's, so the virtual processor executes what they would watch."""
+        s = self.guest.s
+        return bool(s[DR + 7] & c.DR7_ENABLED or s[PENDING_DEBUG])
 
     def answer(self, leave: Exit) -> Stop | None:
         """What the monitor does about a trap."""
@@ -151,28 +163,26 @@ class Deprivileged(Mode):
     def interpret(self) -> Stop | None:
         """The instruction at the guest's EIP, on the virtual state, and what follows from it."""
         guest = self.guest
-        eip, stepping = self.guest_eip, guest.s[EFLAGS] & c.TF
-        shadow = guest.s[SHADOW]
+        eip, shadow = self.guest_eip, guest.s[SHADOW]
+        guest.s[SHADOW] = 1 if shadow else 0
         guest.count = self.count
         try:
-            executed, fault, changes = interpreter.emulate(guest, detailed=self.ledger.listening)
+            executed, fault, changes = interpreter.emulate(
+                guest, detailed=self.ledger.listening, after_ss=shadow == AFTER_MOV_SS
+            )
         except NotModelled as missing:
             return self.ending(Exit(Reason.NOT_MODELLED, what=missing.what, insn=self._peek_insn()))
-        if fault is not None:
+        if fault is not None and not fault.trap:
             return self.reflect(fault)
         assert executed is not None
         self.cpu.count = guest.count
-        if shadow and guest.s[SHADOW] == shadow:
+        if guest.s[SHADOW] == 1:
             guest.s[SHADOW] = 0
-        elif guest.s[SHADOW]:
-            guest.s[SHADOW] = 1
         self.ledger.work["instructions emulated"] += 1
         if self.ledger.listening:
             text = format_insn(executed, self.guest.s[EIP])
             self.ledger.emit(Emulated(self.count, eip, text, changes))
-        if stepping and executed.row not in INTERRUPTS_ITSELF:
-            return self.reflect(DebugException())
-        return None
+        return None if fault is None else self.reflect(fault)
 
     def page_fault(self, leave: Exit, fault: PageFault) -> Stop | None:
         """Hidden (the shadow lacks what the guest maps), true (the guest's), or no RAM behind it."""

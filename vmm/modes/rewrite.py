@@ -129,7 +129,7 @@ class Rewrite(Observing):
     def _runs_directly(self) -> bool:
         """A program in ring 3 whose PUSHF and POPF show and do what they should."""
         s = self.guest.s
-        return s[CPL] == 3 and s[EFLAGS] & (c.IF | c.IOPL) == c.IF
+        return s[CPL] == 3 and s[EFLAGS] & (c.IF | c.IOPL) == c.IF and not self.debugs_itself()
 
     def _is_translatable(self) -> bool:
         """Code in flat segments of ring 0 or 3, below the monitor, not stepping."""
@@ -137,7 +137,8 @@ class Rewrite(Observing):
         flat = s[BASE + c.CS] == 0 and s[LIMIT + c.CS] == c.M32 and s[ATTR + c.CS] & c.ATTR_DB
         big_stack = s[ATTR + c.SS] & c.ATTR_DB
         level = s[CPL] in (0, 3)
-        return bool(flat and big_stack and level and not s[EFLAGS] & (c.TF | c.VM) and s[EIP] < MONITOR_BASE)
+        plain = not s[EFLAGS] & (c.TF | c.VM) and not self.debugs_itself()
+        return bool(flat and big_stack and level and plain and s[EIP] < MONITOR_BASE)
 
     def _interpreted(self) -> Stop | None:
         """One instruction, on the virtual processor."""

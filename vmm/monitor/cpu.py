@@ -39,15 +39,17 @@ from isa.state import (
     LIMIT,
     NAMES,
     PDPTE,
+    PENDING_DEBUG,
     SEL,
     SHADOW,
     SYSENTER_CS,
+    TSC_ADJUST,
     WORDS,
 )  # fmt: skip
 from isa.table import BY_NAME, ROWS
 
 REGISTERS = frozenset(range(8))
-ALWAYS = frozenset({EIP, EFLAGS})
+ALWAYS = frozenset({EIP, EFLAGS, PENDING_DEBUG})
 
 
 def _segments(*numbers: int) -> frozenset[int]:
@@ -56,7 +58,7 @@ def _segments(*numbers: int) -> frozenset[int]:
 
 DATA = _segments(c.ES, c.SS, c.DS, c.FS, c.GS)
 FAR = _segments(*range(6)) | {CPL, c.ESP}
-TASK = FAR | _segments(c.LDTR, c.TR) | REGISTERS | {CR0, CR3} | set(range(PDPTE, PDPTE + 8))
+TASK = FAR | _segments(c.LDTR, c.TR) | REGISTERS | {CR0, CR3, DR + 7} | set(range(PDPTE, PDPTE + 8))
 STRING = frozenset({c.ECX, c.ESI, c.EDI})
 
 # Row name -> state words that its emulation may change, besides EIP and EFLAGS.
@@ -91,7 +93,7 @@ MAY_CHANGE: dict[str, frozenset[int]] = {
     "fnstenv": frozenset({FPU_CONTROL, FPU_STATUS}),
     "fnsave": frozenset(range(FPU, FPU_R)),
     "fxsave": frozenset(),
-    "wrmsr": frozenset(range(SYSENTER_CS, SYSENTER_CS + 3)),
+    "wrmsr": frozenset({*range(SYSENTER_CS, SYSENTER_CS + 3), TSC_ADJUST, TSC_ADJUST + 1}),
     **dict.fromkeys(("retf", "sysenter", "sysexit"), FAR),
     **dict.fromkeys(("jmp far", "call far", "iret", "int", "int3", "into"), TASK),
 }
@@ -116,17 +118,20 @@ class MonitorBug(Exception):
     """The monitor's own postcondition failed; the guest is not to blame."""
 
 
-def emulate(virtual: Cpu, *, detailed: bool = True) -> tuple[Insn | None, Fault | None, Changes]:
+def emulate(
+    virtual: Cpu, *, detailed: bool = True, after_ss: bool = False
+) -> tuple[Insn | None, Fault | None, Changes]:
     """Execute the instruction at the virtual CS:EIP on the virtual state.
 
     The bytes are fetched once, from the guest's memory, and are what is executed, whatever trapped.
-    Returns the instruction, the fault it ends in, and, if `detailed`, what changed. Raises `MonitorBug`
-    if something changed that the whitelist does not allow, `NotModelled`.
+    Returns the instruction, the fault it ends in (or the debug trap after it), and, if `detailed`, what
+    changed; `after_ss` as in `Cpu.execute`. Raises `MonitorBug` if something changed that the whitelist
+    does not allow, `NotModelled`.
     """
     before = virtual.s[:]
-    insn, fault = virtual.execute()
+    insn, fault = virtual.execute(after_ss=after_ss)
     changes = _changes(before, virtual.s) if detailed else ()
-    if insn is not None and fault is None:
+    if insn is not None and (fault is None or fault.trap):
         allowed = _MAY_CHANGE[insn.row]
         if allowed is not None:
             for words in allowed:

@@ -75,7 +75,7 @@ def adopt(virtual: Cpu, expected: Expectation) -> None:
         if s[SEL + n] == e[SEL + n]:
             for part in range(SEL + n, SEL + n + 32, 8):
                 s[part] = e[part]
-    s[SHADOW] = 1 if e[SHADOW] else 0
+    s[SHADOW] = e[SHADOW]
     virtual.sync()
 
 

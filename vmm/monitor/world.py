@@ -18,7 +18,22 @@ from __future__ import annotations
 from isa import consts as c
 from isa.cpu import Cpu
 from isa.segment import is_conforming
-from isa.state import ATTR, BASE, CPL, CR0, EFLAGS, EIP, FPU, FPU_CS, FPU_DS, FPU_END, LIMIT, SEL, SHADOW
+from isa.state import (
+    ATTR,
+    BASE,
+    CPL,
+    CR0,
+    EFLAGS,
+    EIP,
+    FPU,
+    FPU_CS,
+    FPU_DS,
+    FPU_END,
+    LIMIT,
+    PENDING_DEBUG,
+    SEL,
+    SHADOW,
+)
 from isa.table import BY_NAME
 from vmm.monitor.vm import MONITOR_BASE
 
@@ -87,7 +102,7 @@ class World:
         real_registers[:] = registers
         x87, real_x87 = self._both_x87
         real_x87[:] = x87
-        r[SHADOW] = 0
+        r[SHADOW] = r[PENDING_DEBUG] = 0
         r[CR0] = (r[CR0] & ~DIRECT_CR0) | (v[CR0] & DIRECT_CR0) | c.CR0_NE
         wanted = self._wanted.tobytes()
         if v[CPL] != self._level or wanted != self._loaded:
