@@ -41,6 +41,10 @@ class CodePage:
         self.bits[first >> 3] |= 1 << (first & 7)
         self.bits[last >> 3] |= 1 << (last & 7)
 
+    def mark(self) -> None:
+        """Take every byte for code: `watchers` hear of each store, as long as they mark the page again."""
+        self.bits[:] = b"\xff" * len(self.bits)
+
     def clear(self) -> None:
         """Forget every decoded instruction."""
         self.insns.clear()

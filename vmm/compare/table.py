@@ -168,6 +168,7 @@ WORK_ROWS = (
     ("pages validated", ("pages validated",)),
     ("shadow entries written", ("shadow entries written",)),
     ("shadow flushes", ("shadow flushes",)),
+    ("guest tables compared", ("guest tables compared",)),
     ("instructions interpreted", ("instructions interpreted",)),
 )
 

@@ -55,6 +55,7 @@ WORK: dict[str, tuple[str, Terms]] = {
     "faults reflected": (EVENTS, ("reflect",)),
     "interrupts injected": (EVENTS, ("interrupt", "reflect")),
     "shadow flushes": (PAGING, ("flush",)),
+    "guest tables compared": (PAGING, ("validate_page",)),
     "dispatches": (TRANSLATION, ("dispatch",)),
     "indirect hits": (TRANSLATION, ("indirect",)),
     "indirect misses": (TRANSLATION, ("indirect", "dispatch")),

@@ -197,9 +197,12 @@ class Deprivileged(Mode):
         if filled is None:
             self.trapped("#PF device", leave.insn, "there is no RAM behind the address")
             return self.interpret()
+        gpa, hpa, writable = filled
+        if write and not writable:
+            self.trapped("#PF trace", leave.insn, "the page holds one of the guest's page tables")
+            return self.interpret()
         self.trapped("#PF hidden", leave.insn, "the shadow table has no entry for the page yet")
         if self.ledger.listening:
-            gpa, hpa, writable = filled
             self.ledger.emit(ShadowFilled(self.count, self.guest_eip, fault.address, gpa, hpa, writable))
         return None
 

@@ -3,7 +3,7 @@
     vm       the host, its frames, and a virtual machine on it
     world    virtual state into the real processor and back: ring compression
     cpu      privileged instructions, emulated by their own definitions
-    memory   shadow page tables, hidden and true faults
+    memory   shadow page tables, hidden and true faults;  `roots` what they were derived from
     events   virtual interrupts
     observe  what a sensitive instruction should have done, against what it did
 

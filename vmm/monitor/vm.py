@@ -14,6 +14,7 @@ gva, gpa, hpa: guest-virtual, guest-physical, host-physical addresses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import gcd
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,13 @@ class Host:
         self.ram = Ram((MONITOR_FRAMES + self.guest_frames) * PAGE_SIZE)
         self.cpu = Cpu(PhysicalMemory(self.ram), policy=policy, model=model)
         self.pool = [n * PAGE_SIZE for n in reversed(range(MONITOR_FRAMES))]
+        self.on_shortage: list[Callable[[], bool]] = []  # asked to give frames back; whether one did
 
     def allocate(self) -> int:
         """A zeroed frame of the monitor's pool: its host-physical address. Raises `OutOfFrames`."""
-        if not self.pool:
-            raise OutOfFrames
+        while not self.pool:
+            if not any(give_way() for give_way in self.on_shortage):
+                raise OutOfFrames
         frame = self.pool.pop()
         self.ram.write(frame, bytes(PAGE_SIZE))
         return frame
