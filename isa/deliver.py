@@ -23,10 +23,10 @@ from isa.consts import (
 )  # fmt: skip
 from isa.faults import GeneralProtection, InvalidTSS, SegmentNotPresent, StackFault
 from isa.language import Builder, Word
-from isa.ops.stack import push_words
+from isa.ops.stack import peek, push_words
 from isa.segment import (
-    attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
-    load_real, selector_error, set_accessed, within,
+    attr_of, base_of, descriptor_address, descriptor_words, dpl_of, is_code, is_conforming, is_writable_data,
+    limit_of, load_code, load_real, selector_error, set_accessed, within,
 )  # fmt: skip
 from isa.state import ATTR, BASE, CPL, CR0, IDT_BASE, IDT_LIMIT, LIMIT, SEL
 from isa.task import CALL, switch
@@ -50,7 +50,7 @@ def interrupt(
     if vector * 8 + 7 > b.s[IDT_LIMIT]:
         raise GeneralProtection(gate_error)
     gate = (b.s[IDT_BASE] + vector * 8) & M32
-    low, high = b.load_system(gate, 32), b.load_system((gate + 4) & M32, 32)
+    low, high = descriptor_words(b, gate)
     kind = (high >> 8) & 0x1F
     if (kind > TYPE_TRAP_GATE32) or not (GATES >> kind) & 1:
         raise GeneralProtection(gate_error)
@@ -97,7 +97,7 @@ def enter(
     if not selector & 0xFFFC:
         raise GeneralProtection(ext)
     at = descriptor_address(b, selector, GeneralProtection, ext)
-    code_low, code_high = b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    code_low, code_high = descriptor_words(b, at)
     attr = attr_of(code_high)
     cpl, image = b.s[CPL], b.eflags()
     if (not is_code(attr)) or (dpl_of(attr) > cpl):
@@ -140,28 +140,56 @@ def inner_stack(b: Builder, level: Word, ext: int) -> tuple[Word, Word]:
     return b.load_system((tss + slot + 2) & M32, 16), b.load_system((tss + slot) & M32, 16)
 
 
-def push_inner(b: Builder, level: Word, ext: int, frame: list[Word], w: int) -> None:
-    """Push `frame` (lowest word first) on the stack of an inner level, which becomes the current one."""
+def push_inner(b: Builder, level: Word, ext: int, frame: list[Word], w: int, parameters: int = 0) -> None:
+    """Push `frame` (lowest word first) on the stack of an inner level, which becomes the current one.
+
+    Between its first two words and the others go so many `parameters` from the old stack.
+    """
     selector, esp = inner_stack(b, level, ext)
     if not selector & 0xFFFC:
         raise InvalidTSS(ext)
     at = descriptor_address(b, selector, InvalidTSS, ext)
-    low, high = b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    low, high = descriptor_words(b, at)
     attr = attr_of(high)
     if ((selector & SEL_RPL) != level) or (dpl_of(attr) != level) or (not is_writable_data(attr)):
         raise InvalidTSS(selector_error(selector) + ext)
     if not attr & ATTR_P:
         raise StackFault(selector_error(selector) + ext)
     size = w // 8
+    if parameters:
+        frame = [*frame[:2], *(peek(b, size * n, w) for n in range(parameters)), *frame[2:]]
     mask = M32 if attr & ATTR_DB else M16
     top = (esp - size * len(frame)) & mask
-    base = base_of(low, high)
-    for n in range(len(frame)):
-        if not within(attr, limit_of(low, high), (top + size * n) & mask, size):
+    base, limit = base_of(low, high), limit_of(low, high)
+    if top <= mask - (size * len(frame) - 1):
+        start = (base + top) & M32
+        if not within(attr, limit, top, size * len(frame)):
             raise StackFault(selector_error(selector) + ext)
-        b.probe_system((base + ((top + size * n) & mask)) & M32, size)
-    for n, word in enumerate(frame):
-        b.store_system((base + ((top + size * n) & mask)) & M32, b.trunc(word, w), w)
+        b.probe_system(start, size * len(frame))
+        for n, word in enumerate(frame):
+            b.store_system((start + size * n) & M32, b.trunc(word, w), w)
+    else:
+        addresses = [(top + size * n) & mask for n in range(len(frame))]
+        store_apart(b, frame, base, addresses, attr, limit, StackFault(selector_error(selector) + ext), w)
     set_accessed(b, at, high)
-    b.set_segment(SS, (selector & 0xFFFC) | level, base, limit_of(low, high), attr | TYPE_ACCESSED)
+    b.set_segment(SS, (selector & 0xFFFC) | level, base, limit, attr | TYPE_ACCESSED)
     b.s[ESP] = (esp & (M32 ^ mask)) | top
+
+
+def store_apart(
+    b: Builder,
+    frame: list[Word],
+    base: Word,
+    offsets: list[Word],
+    attr: Word,
+    limit: Word,
+    fault: StackFault,
+    w: int,
+) -> None:
+    """The stores of `push_inner` where the stack wraps between two of them."""
+    for offset in offsets:
+        if not within(attr, limit, offset, w // 8):
+            raise fault
+        b.probe_system((base + offset) & M32, w // 8)
+    for offset, word in zip(offsets, frame, strict=True):
+        b.store_system((base + offset) & M32, b.trunc(word, w), w)

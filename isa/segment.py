@@ -43,6 +43,12 @@ def descriptor_address(
     return (base + (selector & SEL_INDEX)) & M32
 
 
+def descriptor_words(b: Builder, at: Word) -> tuple[Word, Word]:
+    """The low and the high word of the descriptor at a linear address."""
+    both = b.load_system(at, 64)
+    return b.trunc(both, 32), b.trunc(both >> 32, 32)
+
+
 def in_table(b: Builder, selector: Word) -> Word:
     """Whether a selector is not null and lies within its table (LAR, LSL, VERR, VERW ask without fault)."""
     limit = b.s[LIMIT + LDTR] if selector & SEL_TI else b.s[GDT_LIMIT]
@@ -134,7 +140,7 @@ def load_data(b: Builder, segment: int, selector: Word) -> None:
         b.set_segment(segment, selector, 0, 0, 0)
         return
     at = descriptor_address(b, selector)
-    low, high = b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    low, high = descriptor_words(b, at)
     attr = attr_of(high)
     if not is_readable(attr):
         raise GeneralProtection(selector_error(selector))
@@ -153,7 +159,7 @@ def load_stack(b: Builder, selector: Word) -> None:
     if not selector & 0xFFFC:
         raise GeneralProtection(0)
     at = descriptor_address(b, selector)
-    low, high = b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    low, high = descriptor_words(b, at)
     attr = attr_of(high)
     cpl = b.s[CPL]
     if (not is_writable_data(attr)) or ((selector & SEL_RPL) != cpl) or (dpl_of(attr) != cpl):

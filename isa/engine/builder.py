@@ -115,6 +115,7 @@ class Native(NativeWords):
         self.before = self.save()
         self.intrinsics: dict[str, Callable[..., Any]] = {
             "isa.flags.condition": lambda b, cc: self.condition(cc),
+            "isa.ops.farflow.push_parameters": self._elsewhere,
             "isa.task.switch": self._elsewhere,  # too long and too rare to be worth compiling
         }
 
@@ -144,6 +145,10 @@ class Native(NativeWords):
         self.touched.add(n)
         return Value(self.code, f"%w{n}", 32)
 
+    def at_head(self, n: int) -> Word:
+        """`initial`, also for a way that does not come from here."""
+        return self.initial(n)
+
     def save(self) -> Saved:
         return Saved(dict(self.words), self.record, self.eip, self.awake, dict(self.memo))
 
@@ -153,7 +158,7 @@ class Native(NativeWords):
 
     def merge(self, saved: Sequence[Saved], pick: Pick) -> None:
         keys = sorted({n for s in saved for n in s.words})
-        self.words = {n: pick([s.words[n] if n in s.words else self.initial(n) for s in saved]) for n in keys}
+        self.words = {n: pick([s.words[n] if n in s.words else self.at_head(n) for s in saved]) for n in keys}
         records = [s.record for s in saved]
         if any(r is not records[0] for r in records):
             self.record = Record(*pick([r.words() for r in records]))

@@ -16,11 +16,11 @@ matter, `Alias` asks for a handler that knows its registers.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from isa import flags
-from isa.consts import ATTR_P, ATTR_S, CS, TYPE_CODE, TYPE_EXPAND_DOWN
+from isa.consts import ATTR_DB, ATTR_P, ATTR_S, CS, M16, M32, SS, TYPE_CODE, TYPE_EXPAND_DOWN
 from isa.engine.builder import FAULT, Exit, Native, Saved
 from isa.engine.context import (
     ADDRESS,
@@ -74,12 +74,20 @@ class Alias(TraceError):
     """A register from the record and one that the definition names may be the same, and it matters."""
 
 
+def _kinds(allowed: Callable[[int], int]) -> int:
+    """The kinds of segments, S and type as a number, through which the quick check decides: a bitmap."""
+    down = TYPE_CODE | TYPE_EXPAND_DOWN
+    return sum(1 << n for n in range(32) if n & ATTR_S and allowed(n) and n & down != TYPE_EXPAND_DOWN)
+
+
+READABLE, WRITABLE = _kinds(is_readable), _kinds(is_writable_data)
+
+
 def segment_ends(b: Any, attr: Any, limit: Any) -> tuple[Any, Any]:
     """Traced: one past the last byte that may be read and written; see `Reference._mirror`."""
     end = b.zext(limit, 32, 64) + 1
-    down = (attr & (TYPE_CODE | TYPE_EXPAND_DOWN)) == TYPE_EXPAND_DOWN
-    usable = ((attr & ATTR_P) != 0) & ((attr & ATTR_S) != 0) & (down == 0)
-    return (end if usable & is_readable(attr) else 0), (end if usable & is_writable_data(attr) else 0)
+    kind, present = attr & 31, attr >> ATTR_P.bit_length() - 1
+    return (end if READABLE >> kind & present & 1 else 0), (end if WRITABLE >> kind & present & 1 else 0)
 
 
 class Words:
@@ -109,6 +117,7 @@ class Threaded(Memory, DynamicFlags, Native):
 
     sensitive = False
     direct = False  # a direct jump that stays in its page
+    wide_stack = False  # the stack is addressed by ESP
     nested = False  # on the way to the handler of a fault: another fault is not for native code
 
     def __init__(self, name: str) -> None:
@@ -126,6 +135,10 @@ class Threaded(Memory, DynamicFlags, Native):
             "isa.ops.system.set_cr0": self._elsewhere,
             "isa.ops.system.set_cr4": self._elsewhere,
             "isa.segment.null_if_too_privileged": self._keep_segment,
+            "isa.ops.stack.stack_mask": self._stack_mask,
+            "isa.ops.stack.push_apart": self._elsewhere,
+            "isa.deliver.store_apart": self._elsewhere,
+            "isa.ops.farflow.push_parameters": self._elsewhere,
         }
 
     @property
@@ -141,6 +154,22 @@ class Threaded(Memory, DynamicFlags, Native):
                 raise Alias(f"word {n} may have changed")
         elif n < GENERAL and any(other >= DYNAMIC for other in self.words):
             raise Alias(f"word {n} may have changed")
+
+    def initial(self, n: int) -> Word:
+        """A word of the state as it was at first, loaded where it is used: few values wait in registers."""
+        known = self.memo.get(("word", n))
+        if known is None:
+            at = (
+                f"%ra{n}"
+                if n >= DYNAMIC
+                else self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text
+            )
+            known = self.memo["word", n] = self.code.value(f"load i32, ptr {at}", 32)
+        word: Word = known
+        return word
+
+    def at_head(self, n: int) -> Word:
+        return Value(self.code, f"%w{n}", 32)
 
     def merge(self, saved: Sequence[Saved], pick: Pick) -> None:
         keys = {n for s in saved for n in s.words if n < GENERAL or n >= DYNAMIC}
@@ -246,6 +275,14 @@ class Threaded(Memory, DynamicFlags, Native):
         self.code.effect(f"call void @drop_segments(ptr %state, ptr %ctx, i32 {text(fit(cpl, 32))})")
         self.tail(f"@{self.name}")
         self.code.here = going_on
+
+    def _stack_mask(self, b: Any) -> Word:
+        """`stack.stack_mask`: where ESP is expected, code that uses SP is left to the reference engine."""
+        big = (self.s[ATTR + SS] & ATTR_DB) != 0
+        if self.wide_stack:
+            self.guard(big)
+            return M32
+        return self.code.value(f"select i1 {text(truth(big))}, i32 {M32}, i32 {M16}", 32)
 
     def inhibit_interrupts(self, *, debug: bool = False) -> None:
         self.s[SHADOW] = AFTER_MOV_SS if debug else AFTER_STI
@@ -389,6 +426,7 @@ class Handler(Threaded):
         row = ROWS[shape.row]
         self.sensitive = row.sensitive is not Sensitive.INNOCUOUS
         self.direct = shape.in_page
+        self.wide_stack = shape.aw == 32
         self.insn = shape.instruction(self.field)
 
     def trace(self) -> str:
@@ -421,11 +459,11 @@ class Handler(Threaded):
         code = self.code
         eip = self.next if self.eip is None else self.eip
         branch, taken, target = self.memo.get("branch", (None, None, None))
-        self.store_state(self.words, self.record)
-        self.mirror_segments()
         if self.sensitive:
             kernel: Any = self.initial(CPL) == 0
             self.add_context(EXECUTED + self.shape.row, kernel)
+        self.store_state(self.words, self.record)
+        self.mirror_segments()
         left = "%left"
         if self.shape.weight:
             left = code.value(f"sub i64 %left, {self.shape.weight}", 64).text

@@ -123,6 +123,7 @@ class Routine(Threaded):
         if arguments[-1] == 16:
             self._guarded()
         else:
+            self.wide_stack = True
             run(enter, b, *arguments)
 
     def _push_inner(self, b: Any, level: Any, ext: int, frame: list[Any], w: int) -> None:

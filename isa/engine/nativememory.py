@@ -79,19 +79,29 @@ class Memory:
 
 
 def _linear(b: Threaded, segment: int, offset: Word, size: int, ends: int) -> Word:
-    """The linear address of an access through a segment that allows it."""
+    """The linear address of an access through a segment that allows it.
+
+    What has been checked for a wider access nearby, as a frame on the stack, is not checked again.
+    """
     offset = fit(offset, 32)
-    key = ("linear", segment, text(offset), ends)
-    known, linear = b.memo.get(key, (0, 0))
-    if known < size:
-        end = b.context(ends + segment)
-        wide: Any = b.zext(offset, 32, 64)
-        b.guard(wide + size <= end if isinstance(wide, Value) else end >= wide + size)
-        total: Any = b.s[BASE + segment] + offset
-        linear = fit(total & M32, 32)
-        b.memo[key] = (size, linear)
-    result: Word = linear
-    return result
+    root, at = root_of(offset)
+    key = ("linear", segment, root, ends)
+    first, known, linear = b.memo.get(key, (0, 0, 0))
+    if first <= at and at + size <= first + known:
+        near: Any = linear
+        return fit((near + (at - first)) & M32, 32)
+    end = b.context(ends + segment)
+    wide: Any = b.zext(offset, 32, 64)
+    b.guard(wide + size <= end if isinstance(wide, Value) else end >= wide + size)
+    total: Any = b.s[BASE + segment] + offset
+    linear = fit(total & M32, 32)
+    b.memo[key] = (at, size, linear)
+    return linear
+
+
+def root_of(x: Word) -> tuple[str, int]:
+    """A word as the sum of another, by its name, and a constant."""
+    return x.root if isinstance(x, Value) else ("", x)
 
 
 def entry(b: Threaded, base: str, table: int, page: Value) -> tuple[Value, str]:
@@ -113,10 +123,11 @@ def pointer(b: Threaded, linear: Word, size: int, access: int) -> str:
     """Where `size` bytes at a linear address lie in the host, translated for an access."""
     if not isinstance(linear, Value):
         linear = b.code.value(f"or i32 {linear}, 0", 32)
-    key = ("pointer", linear.text, access)
-    known, name = b.memo.get(key, (0, ""))
-    if known >= size:
-        return str(name)
+    root, at = root_of(linear)
+    key = ("pointer", root, access)
+    first, known, name = b.memo.get(key, (0, 0, ""))
+    if first <= at and at + size <= first + known:
+        return b.code.value(f"getelementptr i8, ptr {name}, i64 {at - first}", 64).text
     base = "%tlb" if access & AS_CPL else b.context(TLB, "ptr").text
     low: Any = linear & mask(12)
     if size > 1:
@@ -133,7 +144,7 @@ def pointer(b: Threaded, linear: Word, size: int, access: int) -> str:
     b.tail("@fill")
     b.code.here = going_on
     name = host_pointer(b, found, linear)
-    b.memo[key] = (size, name)
+    b.memo[key] = (at, size, name)
     return name
 
 

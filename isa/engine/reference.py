@@ -240,8 +240,12 @@ class Reference(X87Ints, IntFlags, IntWords):
 
     def load_system(self, linear: int, w: int) -> int:
         page = self.tlb.read[0][linear >> 12]
-        if page and not linear & 3 and w == 32:
-            return self.words[(page + (linear & 0xFFF)) >> 2]
+        if page and not linear & 3:
+            at = (page + (linear & 0xFFF)) >> 2
+            if w == 32:
+                return self.words[at]
+            if w == 64 and linear & 0xFFF < 0xFFC:
+                return self.words[at] | self.words[at + 1] << 32
         return self._load_slow(linear & c.M32, w >> 3, 0)
 
     def store_system(self, linear: int, value: int, w: int) -> None:

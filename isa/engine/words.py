@@ -46,13 +46,14 @@ def width_of(k: int) -> int:
 class Value:
     """A word of w bits that exists only when the code runs; `text` is its name in the IR."""
 
-    __slots__ = ("code", "text", "w")
+    __slots__ = ("code", "root", "text", "w")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, code: Code, text: str, w: int) -> None:
+    def __init__(self, code: Code, text: str, w: int, root: tuple[str, int] | None = None) -> None:
         self.code = code
         self.text = text
         self.w = w
+        self.root = root or (text, 0)  # another word and a constant whose sum it is, modulo 2**w
 
     def __repr__(self) -> str:
         return f"i{self.w} {self.text}"
@@ -87,12 +88,19 @@ class Value:
         a, text, w = self._meet(other)
         return self.code.value(f"{op} i{w} {a.text}, {text}", w)
 
+    def _moved(self, sum: Value, by: Word) -> Value:
+        """A sum that remembers how far from `self` it is."""
+        if isinstance(by, int) and sum.w == self.w:
+            word, offset = self.root
+            sum.root = word, (offset + by) & mask(self.w)
+        return sum
+
     # -- arithmetic modulo 2**w -------------------------------------------------------------------
     def __add__(self, other: Word) -> Word:
         if isinstance(other, int) and other == 0:
             return self
         a = self if isinstance(other, Value) and other.w > 1 else self._calculating()
-        return a._binary("add", other)
+        return a._moved(a._binary("add", other), other)
 
     __radd__ = __add__
 
@@ -100,7 +108,7 @@ class Value:
         if isinstance(other, int) and other == 0:
             return self
         a = self if isinstance(other, Value) and other.w > 1 else self._calculating()
-        return a._binary("sub", other)
+        return a._moved(a._binary("sub", other), -other if isinstance(other, int) else other)
 
     def __rsub__(self, other: int) -> Word:
         a, text, w = self._calculating()._meet(other)

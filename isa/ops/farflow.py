@@ -19,8 +19,8 @@ from isa.language import Builder, Word
 from isa.ops.flagops import ALWAYS, merge_eflags, require_v86_iopl
 from isa.ops.stack import drop, peek, push_words
 from isa.segment import (
-    attr_of, base_of, descriptor_address, dpl_of, is_code, is_conforming, is_writable_data, limit_of, load_code,
-    is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
+    attr_of, base_of, descriptor_address, descriptor_words, dpl_of, is_code, is_conforming, is_writable_data,
+    limit_of, load_code, is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
 )  # fmt: skip
 from isa.state import ATTR, BASE, CPL, DR, LIMIT, SEL
 from isa.task import CALL, JUMP, RETURN, available, switch
@@ -54,7 +54,7 @@ def _words(b: Builder, selector: Word) -> tuple[Word, Word, Word]:
     if not selector & 0xFFFC:
         raise GeneralProtection(0)
     at = descriptor_address(b, selector)
-    return at, b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    return at, *descriptor_words(b, at)
 
 
 def check_direct(b: Builder, selector: Word, low: Word, high: Word, target: Word) -> None:
@@ -192,13 +192,23 @@ def call_gate(b: Builder, low: Word, high: Word, w: int) -> None:
     attr, cpl = attr_of(code_high), b.s[CPL]
     inner = (not is_conforming(attr)) and (dpl_of(attr) < cpl)
     if inner:
+        frame = [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]]
         if high & 0x1F:
-            b.not_modelled("a call gate that copies parameters")
-        push_inner(b, dpl_of(attr), 0, [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]], w)
+            push_parameters(b, dpl_of(attr), frame, high & 0x1F, w)
+        else:
+            push_inner(b, dpl_of(attr), 0, frame, w)
     else:
         _push_return(b, w)
     load_code(b, code, at, code_low, code_high, dpl_of(attr) if inner else cpl)
     b.go(entry)
+
+
+def push_parameters(b: Builder, level: Word, frame: list[Word], count: Word, w: int) -> None:
+    """`push_inner` of a gate that copies `count` words from the old stack between CS and ESP (SDM 5.8.5).
+
+    How many is data: compiled code leaves this to the reference engine.
+    """
+    push_inner(b, level, 0, frame, w, count)
 
 
 # -- returns --------------------------------------------------------------------------------------

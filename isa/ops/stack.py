@@ -70,11 +70,22 @@ def push_words(b: Builder, words: list[Word], w: int) -> None:
     size = w // 8
     mask = stack_mask(b)
     top = (b.s[ESP] - size * len(words)) & mask
+    if top <= mask - (size * len(words) - 1):
+        b.probe(SS, top, size * len(words))
+        for n, word in enumerate(words):
+            b.store(SS, (top + size * n) & M32, word, w)
+    else:
+        push_apart(b, words, top, mask, w)
+    b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | top
+
+
+def push_apart(b: Builder, words: list[Word], top: Word, mask: Word, w: int) -> None:
+    """The stores of `push_words` where the stack wraps between two of them."""
+    size = w // 8
     for n in range(len(words)):
         b.probe(SS, (top + size * n) & mask, size)
     for n, word in enumerate(words):
         b.store(SS, (top + size * n) & mask, word, w)
-    b.s[ESP] = (b.s[ESP] & (M32 ^ mask)) | top
 
 
 def set_register(b: Builder, n: int, value: Word, w: int) -> None:
