@@ -138,7 +138,6 @@ class Threaded(Memory, DynamicFlags, Native):
             "isa.ops.stack.stack_mask": self._stack_mask,
             "isa.ops.stack.push_apart": self._elsewhere,
             "isa.deliver.store_apart": self._elsewhere,
-            "isa.ops.farflow.push_parameters": self._elsewhere,
         }
 
     @property
