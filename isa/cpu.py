@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 assert _ops
 
-ENGINES = ("auto", "reference", "native")
+ENGINES = ("auto", "reference", "native", "handlers")
 DEFAULT_ENGINE = "auto"
 HOT = 200_000  # instructions after which native code is worth its start, a few tenths of a second
 SLICE = 10_000_000  # instructions after which native code comes back, so that a signal is heard soon
@@ -157,13 +157,15 @@ class Cpu(Boundary):
 
     def use_engine(self, name: str) -> None:
         """Run in "native" code or in the "reference" engine from now on; "auto": natively once it pays.
+        "handlers" is native code that is never compiled in larger pieces than single instructions.
 
         The outcome is the same. Where native code cannot be made, the reference engine runs.
         """
         if name not in ENGINES:
             raise ValueError(f"there is no engine {name!r}; there are {', '.join(ENGINES)}")
         self.native = None
-        self.native_from = self.count + HOT if name == "auto" else 0 if name == "native" else NEVER
+        self.native_from = self.count + HOT if name == "auto" else NEVER if name == "reference" else 0
+        self._regions = name != "handlers"
 
     def set_policy(self, policy: TrapPolicy) -> None:
         """What exits from now on."""
@@ -254,6 +256,8 @@ class Cpu(Boundary):
         else:
             self._prepared.configure()
         self.native = self._prepared
+        if self.native is not None:
+            self.native.use_regions(self._regions)
 
     def _run_native(self, native: Threaded) -> Exit | None:
         """In native code; the reference engine runs what that cannot."""

@@ -32,6 +32,7 @@ RESERVE = 22  # what is left besides LEFT: after STI one instruction is run by i
 TIME = 23  # what the time-stamp counter will be when nothing is left
 ORIGINALS = 21  # address of the handlers of records that begin a region, by number; 0 for others
 READ_END, WRITE_END = 24, 32  # + segment: one past the last byte, 0 where the quick check may not decide
+FLAT = 1 << 32  # what the ends are of a segment that is all of the linear space
 TRAPS = 40  # bytes: 1 for a row that a monitor wants at CPL > 0
 INTERCEPTS = TRAPS + 64  # bytes: 1 for a software interrupt that it wants
 EXECUTED = INTERCEPTS + 32  # by row: how often the kernel executed it (sensitive rows)

@@ -22,6 +22,7 @@ from isa.tlb import reserve
 
 if TYPE_CHECKING:
     from isa.engine.reference import Reference
+    from isa.engine.regions import Regions
     from isa.insn import Insn
 
 AHEAD = 32  # instructions decoded at once
@@ -46,6 +47,7 @@ class Pool:
         self.of_page: dict[int, dict[int, int]] = {}  # by code page: record numbers by offset | 16-bit mark
         self.reference_only: frozenset[int] = frozenset()  # rows that have no handler on this processor
         self.waiting: list[tuple[int, str]] = []  # records whose handler is being compiled
+        self.regions: Regions | None = None  # told what becomes of the records
 
     def slot(self, number: int, key: int) -> int:
         """The record of a place in a code page, made on first use."""
@@ -72,15 +74,29 @@ class Pool:
                 self.records[index * RECORD_SIZE : index * RECORD_SIZE + 8] = unresolved
         changed = set(self.of_page.get(number, {}).values())
         self.waiting = [entry for entry in self.waiting if entry[0] not in changed]
+        if self.regions is not None:
+            self.regions.forget(number)
 
     def reset(self) -> None:
         """Forget all records: there are too many."""
+        if self.regions is not None:
+            self.regions.forget_all()
         for number in self.of_page:
             at = number * PAGE_ENTRIES
             self.pages[at : at + PAGE_ENTRIES] = memoryview(bytes(4 * PAGE_ENTRIES)).cast("I")
         self.of_page.clear()
         self.waiting.clear()
         self.used = 1
+
+    def set_handler(self, index: int, address: int) -> None:
+        """Let a record lead to a function."""
+        at = index * RECORD_SIZE
+        self.records[at : at + 8] = address.to_bytes(8, "little")
+
+    def handler(self, index: int) -> int:
+        """The function that a record leads to."""
+        at = index * RECORD_SIZE
+        return int.from_bytes(self.records[at : at + 8], "little")
 
     # -- making records ---------------------------------------------------------------------------
     def resolve(self, eip: int) -> bool:
@@ -112,7 +128,7 @@ class Pool:
             if ROWS[insn.row].name in _ENDS:
                 return
             eip, offset = (eip + insn.length) & c.M32, offset + insn.length
-            if offset + 15 > c.PAGE_SIZE or self._is_made(number, offset | engine.key):
+            if offset + 15 > c.PAGE_SIZE or self.is_made(number, offset | engine.key):
                 return
             try:
                 insn = engine.fetch(eip)
@@ -120,7 +136,8 @@ class Pool:
                 return
             self._make(number, offset, insn)
 
-    def _is_made(self, number: int, key: int) -> bool:
+    def is_made(self, number: int, key: int) -> bool:
+        """Whether there is more than a stub for a place in a code page."""
         index = self.of_page[number].get(key)
         if index is None:
             return False
@@ -163,5 +180,4 @@ class Pool:
         for index, name in waiting:
             address = self.library.addresses.get(name)
             if address:
-                at = index * RECORD_SIZE
-                self.records[at : at + 8] = address.to_bytes(8, "little")
+                self.set_handler(index, address)

@@ -45,6 +45,7 @@ from isa.engine.context import (
 from isa.engine.library import Library, library
 from isa.engine.pool import Pool
 from isa.engine.records import op_word
+from isa.engine.regions import Regions
 from isa.state import EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y, SHADOW
 from isa.table import ROWS, Sensitive
 
@@ -85,7 +86,16 @@ class Threaded:
         ):
             self.context[word] = address
         engine.segments_moved = True
+        self.regions: Regions | None = None
         self.configure()
+
+    def use_regions(self, wanted: bool) -> None:
+        """Compile what is hot in larger pieces, or do not."""
+        if wanted and self.regions is None:
+            self.regions = self.pool.regions = Regions(self)
+        elif not wanted and self.regions is not None:
+            self.regions.leave()
+            self.regions = self.pool.regions = None
 
     def configure(self) -> None:
         """The trap policy, or who listens, has changed."""
@@ -104,6 +114,9 @@ class Threaded:
 
     def run(self, budget: int) -> int:
         """Execute up to `budget` instructions; why that ended (`context`)."""
+        regions = self.regions
+        if regions is not None:
+            budget = min(budget, regions.budget())
         cpu, engine, s, context = self.cpu, self.engine, self.cpu.s, self.context
         kind, w, s[FLAG_X], s[FLAG_Y], s[FLAG_R] = engine.record
         s[FLAG_OP] = op_word(kind, w)
@@ -130,6 +143,8 @@ class Threaded:
         if context[FLUSHED]:
             context[FLUSHED] = 0
             engine.forget_fetches()
+        if regions is not None:
+            regions.ran(budget - context[LEFT] - context[RESERVE])
         if why == ATTENTION or s[EFLAGS] & (c.TF | c.RF) or (s[SHADOW] and why != MISS):
             engine.attention = True
         return why

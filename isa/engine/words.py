@@ -58,6 +58,10 @@ class Value:
     def __repr__(self) -> str:
         return f"i{self.w} {self.text}"
 
+    def now(self) -> Value:
+        """The word as calculated here; for one that calculates itself where it is used."""
+        return self
+
     # -- widths -----------------------------------------------------------------------------------
     def widen(self, w: int) -> Value:
         """The same number in w bits or more."""
@@ -249,5 +253,5 @@ def text(x: Word) -> str:
 def truth(x: Word) -> Word:
     """x as a truth word, or a Python bool if it is known."""
     if isinstance(x, Value):
-        return x if x.w == 1 else x._compare("ne", 0)
+        return x.now() if x.w == 1 else x._compare("ne", 0)
     return bool(x)

@@ -1,0 +1,239 @@
+"""Regions: hot code found by sampling, compiled in the background, entered as if it were a handler.
+
+Native code runs in slices. Where a slice ends is a sample of where execution is, so hot places show
+without a counter anywhere. Around such a place a region is formed (`regionform`), compiled by a thread of
+its own (`regioncode`, `regionstore`), and at the end of a later slice its address is put into the records
+of its heads; whoever goes there enters it. Counts are exact in every tier, so when that happens no guest
+can tell.
+
+A region holds as long as its page is as it was: when that is stored to, `Pool` makes its records stubs
+again, and nothing leads to the region any more. Code that keeps changing is left to the handlers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
+
+from isa import consts as c
+from isa.engine.context import FLAT
+from isa.engine.regionform import Plan, compilable, form
+from isa.engine.regionstore import RegionStore, name_of
+from isa.engine.words import TraceError
+from isa.insn import Insn
+from isa.state import ATTR, BASE, EIP, LIMIT
+
+if TYPE_CHECKING:
+    from isa.engine.library import Library
+    from isa.engine.pool import Pool
+    from isa.engine.threaded import Threaded
+
+DATA_SEGMENTS = (c.ES, c.SS, c.DS, c.FS, c.GS)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How eagerly regions are made. Slices are in instructions."""
+
+    slice: int = 300_000  # between two samples, at first; they grow where regions do the work
+    longest: int = 10_000_000
+    hot: int = 3  # samples in a page, of which the last makes a region
+    background: bool = True
+    changes: int = 8  # regions lost to stores before a page is left to the handlers
+    regions: int = 4096  # for one processor
+
+
+PACE = Pace()
+
+
+@dataclass(slots=True)
+class _Page:
+    """What is known of one code page, for one code size."""
+
+    samples: int = 0
+    covered: set[int] = field(default_factory=set)  # places in regions, or where none can be made
+    heads: list[int] = field(default_factory=list)  # numbers of the records that enter regions
+    changes: int = 0
+    version: int = 0  # of the page's records
+
+
+@dataclass(slots=True, frozen=True)
+class _Ready:
+    """A region that waits to be put in place."""
+
+    page: tuple[int, int]
+    version: int
+    plan: Plan
+    address: int
+
+
+@cache
+def store_of(library: Library) -> RegionStore:
+    """The compiled regions of this process."""
+    return RegionStore(library.addresses)
+
+
+class Regions:
+    """The regions of one processor's pool."""
+
+    def __init__(self, native: Threaded, pace: Pace | None = None) -> None:
+        self.native = native
+        self.pool: Pool = native.pool
+        self.pace = pace or PACE
+        self.slice = self.pace.slice
+        self.pages: dict[tuple[int, int], _Page] = {}
+        self.made = 0
+        self._since = 0
+        self._noise = 1
+        self._ready: list[_Ready] = []
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    # -- sampling ---------------------------------------------------------------------------------
+    def budget(self) -> int:
+        """Instructions to the next sample. Not always the same number, so that no loop hides from it."""
+        self._noise = (self._noise * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
+        return self.slice - (self._noise >> 8) % (self.slice // 4 + 1)
+
+    def ran(self, count: int) -> None:
+        """Native code has run for `count` instructions: perhaps it is time to look where it is."""
+        if self._ready:
+            self._install()
+        self._since += count
+        if self._since >= self.slice // 2:
+            self._since = 0
+            self._sample()
+
+    def _sample(self) -> None:
+        engine = self.native.engine
+        linear = (self.native.cpu.s[EIP] + engine.cs_base) & c.M32
+        number = engine.tlb.fetch[engine.user][linear >> 12]
+        if not number:
+            return
+        page = self.pages.setdefault((number - 1, engine.key), _Page())
+        place = linear & 0xFFF
+        if place in page.covered:
+            self.slice = min(2 * self.slice, self.pace.longest)
+            return
+        self.slice = self.pace.slice
+        page.samples += 1
+        if page.samples < self.pace.hot or self._busy() or page.changes >= self.pace.changes:
+            return
+        page.samples = 0
+        self.make(number - 1, place)
+
+    def _busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    # -- making -----------------------------------------------------------------------------------
+    def make(self, number: int, place: int) -> None:
+        """Form the region around a place in a code page, and have it compiled."""
+        engine, pool = self.native.engine, self.pool
+        key = engine.key
+        page = self.pages.setdefault((number, key), _Page())
+        code_page = engine.ram.code[engine.ram.code_offsets[number]]
+        records = pool.of_page.get(number, {})
+
+        def look(at: int) -> Insn | None:
+            insn = code_page.insns.get(at | key)
+            if insn is None or at | key not in records or not pool.is_made(number, at | key):
+                return None
+            return insn
+
+        page.covered.add(place)
+        first = look(place)
+        if first is None or not compilable(first) or self.made >= self.pace.regions:
+            return
+        plan = form(place, look)
+        if plan is None or any(
+            insn.row in pool.reference_only for piece in plan.pieces.values() for _, insn in piece.insns
+        ):
+            return
+        page.covered |= {at for piece in plan.pieces.values() for at, _ in piece.insns}
+        known = self._known()
+        name = name_of(plan, known, engine.bits)
+        self.made += 1
+        found = store_of(self.native.library).find(name)
+        if found:
+            self._put(_Ready((number, key), page.version, plan, found))
+        elif self.pace.background:
+            job = (_Ready((number, key), page.version, plan, 0), name, known)
+            self._thread = Thread(target=self._compile, args=job, name="vmsim-regions")
+            self._thread.start()
+        else:
+            self._compile(_Ready((number, key), page.version, plan, 0), name, known)
+            self._install()
+
+    def _known(self) -> dict[int, int]:
+        """The state words that a region may take for granted: segments that are the linear space."""
+        s, engine = self.native.cpu.s, self.native.engine
+        known = {ATTR + c.SS: s[ATTR + c.SS]}
+        if s[LIMIT + c.CS] == c.M32:
+            known[LIMIT + c.CS] = c.M32
+        for n in DATA_SEGMENTS:
+            if s[BASE + n] == 0 and engine.read_end[n] == engine.write_end[n] == FLAT:
+                known[BASE + n] = 0
+        return known
+
+    def _compile(self, wanted: _Ready, name: str, known: dict[int, int]) -> None:
+        """Compile a region, perhaps in a thread of its own."""
+        from isa.engine.kernel import DECLARATIONS
+        from isa.engine.regioncode import Region
+        from isa.engine.ssa import METADATA
+
+        try:
+            ir = DECLARATIONS + Region(name, wanted.plan, known).trace() + METADATA
+        except TraceError:
+            return
+        address = store_of(self.native.library).compile(name, ir)
+        with self._lock:
+            self._ready.append(_Ready(wanted.page, wanted.version, wanted.plan, address))
+
+    # -- records ----------------------------------------------------------------------------------
+    def _install(self) -> None:
+        with self._lock:
+            ready, self._ready = self._ready, []
+        for region in ready:
+            self._put(region)
+
+    def _put(self, region: _Ready) -> None:
+        """Let the records of the heads lead to the region, if the page is still what it was."""
+        page, pool = self.pages.get(region.page), self.pool
+        number, key = region.page
+        if page is None or page.version != region.version:
+            return
+        for place in region.plan.heads:
+            index = pool.of_page[number][place | key]
+            if not pool.originals[index]:
+                pool.originals[index] = pool.handler(index)
+                page.heads.append(index)
+            pool.set_handler(index, region.address)
+
+    def forget(self, number: int) -> None:
+        """The code of a page has changed, and its records are stubs."""
+        for key in (0, 0x1000):
+            page = self.pages.get((number, key))
+            if page is not None:
+                for index in page.heads:
+                    self.pool.originals[index] = 0
+                page.changes += bool(page.covered)
+                page.version += 1
+                page.samples = 0
+                page.heads.clear()
+                page.covered.clear()
+
+    def leave(self) -> None:
+        """Give all heads back to their handlers."""
+        for page in self.pages.values():
+            for index in page.heads:
+                self.pool.set_handler(index, self.pool.originals[index])
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """There are no records any more."""
+        for page in self.pages.values():
+            for index in page.heads:
+                self.pool.originals[index] = 0
+        self.pages.clear()

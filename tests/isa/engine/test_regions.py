@@ -1,0 +1,148 @@
+"""Regions do what the reference engine does: the same state at every stop, wherever it falls.
+
+Here regions are made as eagerly as possible: a few instructions between two samples, and every sample in
+new code makes one, at once. So they begin in the middle of loops, are entered and left at every place,
+lose their pages to stores, and run out of budget at any instruction.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import region_programs
+import test_native_engine
+import test_native_smc
+from random_kernels import random_kernel
+
+from isa.cpu import Cpu
+from isa.engine import regions, regionstore
+from isa.engine.native import available
+from vmm import Machine
+from vmm.modes import MODES
+
+pytestmark = pytest.mark.skipif(not available(), reason="llvmlite is not installed")
+
+SEED = int(os.environ.get("VMSIM_SEED", random.SystemRandom().getrandbits(24)))
+EAGER = regions.Pace(slice=400, longest=3000, hot=1, background=False, changes=3, regions=12)
+PROGRAMS, STOPS, LENGTH = 25, 12, 20_000
+KERNELS = 8
+GUESTS = [case for case in test_native_engine.CASES if case[1] in ("native", "full", "rewrite")]
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Eager regions, and the numbers of the pages that got one."""
+    placed: list[int] = []
+    put = regions.Regions._put
+
+    def note(self: regions.Regions, region: regions._Ready) -> None:
+        placed.append(region.page[0])
+        put(self, region)
+
+    monkeypatch.setattr(regions, "PACE", EAGER)
+    monkeypatch.setattr(regions.Regions, "_put", note)
+    print(f"VMSIM_SEED={SEED}")
+    yield placed
+
+
+@pytest.mark.parametrize("base", [0, 0x20], ids=["flat", "based"])
+def test_random_programs(base: int, eager: list[int]) -> None:
+    for seed in range(SEED, SEED + PROGRAMS):
+        r = random.Random(seed)
+        code, stops = region_programs.program(r), sorted(r.randrange(LENGTH) for _ in range(STOPS))
+        expected = region_programs.run(code, stops, ["reference"] * STOPS, base=base)
+        assert region_programs.run(code, stops, ["native"] * STOPS, base=base) == expected, seed
+        mixture = [r.choice(("reference", "native", "handlers")) for _ in stops]
+        assert region_programs.run(code, stops, mixture, base=base) == expected, (seed, mixture)
+    assert len(eager) > PROGRAMS
+
+
+@pytest.mark.parametrize(("name", "mode"), GUESTS)
+def test_a_guest(name: str, mode: str) -> None:
+    made = test_native_engine.image(name, MODES[mode].paravirtual)
+    test_native_engine.compare(lambda: Machine(made, mode, memory=4 << 20), 150_000, f"{SEED} {name} {mode}")
+
+
+@pytest.mark.parametrize("mode", ["native", "full"])
+def test_random_kernels(mode: str, eager: list[int]) -> None:
+    for seed in range(SEED, SEED + KERNELS):
+        made, _ = random_kernel(seed)
+        test_native_engine.compare(
+            lambda made=made: Machine(made, mode, memory=2 << 20), 3000, f"{seed} {mode}"
+        )
+    assert eager
+
+
+def test_code_that_changes_itself(eager: list[int]) -> None:
+    r = random.Random(SEED)
+    stops_of = range(test_native_smc.STOPS)
+    for n in range(20):
+        code = test_native_smc.program(r)
+        stops = sorted(r.randrange(test_native_smc.LENGTH) for _ in stops_of)
+        expected = test_native_smc.run(code, stops, ["reference" for _ in stops_of])
+        assert test_native_smc.run(code, stops, ["native" for _ in stops_of]) == expected, f"program {n}"
+
+
+LOOP = bytes.fromhex("40 01c3 49 75fa ebf8")  # inc eax; add ebx, eax; dec ecx; jne; jmp
+
+
+def heads(cpu: Cpu) -> int:
+    """How many records lead to regions."""
+    assert cpu.native is not None and cpu.native.regions is not None
+    return sum(len(page.heads) for page in cpu.native.regions.pages.values())
+
+
+def test_a_page_that_changes_loses_its_regions_and_is_given_up_at_last() -> None:
+    cpu = region_programs.start(LOOP, "native")
+    for n in range(EAGER.changes):
+        cpu.run(cpu.count + 5000)
+        assert heads(cpu), f"after {n} changes"
+        cpu.memory.ram.write(region_programs.CODE, LOOP)
+        assert not heads(cpu)
+    cpu.run(cpu.count + 5000)
+    assert not heads(cpu)
+
+
+def test_a_region_of_an_earlier_process_is_taken_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMSIM_CACHE", str(tmp_path))
+    states, compiled = [], []
+    for damaged in (False, False, True):
+        store = None
+
+        def own_store(library: object) -> regionstore.RegionStore:
+            nonlocal store
+            store = store or regionstore.RegionStore(library.addresses)  # type: ignore[attr-defined]
+            return store
+
+        monkeypatch.setattr(regions, "store_of", own_store)
+        if damaged:
+            for path in tmp_path.rglob("r_*.o"):
+                path.write_bytes(path.read_bytes()[:-7])
+        cpu = region_programs.start(LOOP, "native")
+        cpu.run(50_000)
+        assert heads(cpu) and store is not None
+        states.append(cpu.s.tolist())
+        compiled.append(store.compiled)
+    assert compiled[0] > 0 and compiled[1] == 0 and compiled[2] == compiled[0]
+    assert states[0] == states[1] == states[2]
+
+
+def test_a_region_is_compiled_beside_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions, "PACE", regions.Pace(slice=1000, hot=1))
+    cpu = region_programs.start(LOOP, "native")
+    cpu.run(1000)
+    while not heads(cpu):
+        cpu.run(cpu.count + 100_000)
+    count = cpu.count
+    reference = region_programs.start(LOOP, "reference")
+    reference.s[:] = cpu.s
+    reference.count = count
+    reference.sync()
+    assert cpu.run(count + 12_345) == reference.run(count + 12_345)
+    assert cpu.s == reference.s
