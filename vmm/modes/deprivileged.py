@@ -48,6 +48,7 @@ class Deprivileged(Mode):
     """A monitor over a guest whose kernel runs in ring 1."""
 
     policy = TrapPolicy(exceptions=EVERY_FAULT, software_interrupts=ALL_VECTORS)
+    corner_is_empty = False  # nothing is mapped in the monitor's corner: segments may reach around it
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
@@ -56,14 +57,34 @@ class Deprivileged(Mode):
         self.cpu = self.host.cpu
         self.guest = self.vm.cpu
         self.shadow = ShadowTables(self.vm)
-        self.world = World(self.guest, self.cpu)
+        self.world = World(self.guest, self.cpu, may_wrap=self.corner_is_empty)
+        self.virtually = False  # the virtual processor runs by itself
         self.guest.on_int = self.software_interrupt
+        self.guest.on_flush = self.flushed
+        self.guest.on_delivery = self.delivered
 
     def start(self, image: Image) -> None:
         image.place(self.vm.memory)
         image.set_up(self.guest.s, self.machine.memory)
         self.guest.sync()
         self.world.enter()
+
+    @property
+    def count(self) -> int:
+        return self.guest.count
+
+    def shorten(self, until: int) -> None:
+        self.cpu.shorten(until)
+        self.guest.shorten(until)
+
+    def request_stop(self) -> None:
+        self.cpu.request_stop()
+        if self.virtually:
+            self.guest.request_stop()
+
+    def interrupt_line_changed(self) -> None:
+        self.cpu.interrupt_line_changed()
+        self.guest.interrupt_line_changed()
 
     def settle(self) -> None:
         """Between `run` calls the virtual state is complete already."""
@@ -100,9 +121,10 @@ class Deprivileged(Mode):
     def step_world(self, until: int) -> Stop | None:
         """Run the guest directly until `until` or a trap, and answer the trap."""
         guest, cpu, s = self.guest, self.cpu, self.guest.s
-        if not s[CR0] & c.CR0_PE or s[EFLAGS] & c.VM or self.debugs_itself():
-            self.ledger.work["instructions interpreted"] += 1
-            return self.interpret()  # ring 1 has no real or virtual-8086 mode to offer
+        if not self.is_protected():
+            return self.run_virtually(until)
+        if self.debugs_itself():
+            return self.interpret_one()
         one = s[SHADOW] and events.waits_for_shadow(guest)
         self.world.enter()
         start = cpu.count
@@ -120,6 +142,57 @@ class Deprivileged(Mode):
                 s[PENDING_DEBUG] = cpu.s[PENDING_DEBUG]
             return BREAKPOINT if reason is Reason.BREAKPOINT else None
         return self.answer(leave)
+
+    # -- what ring 1 cannot run ------------------------------------------------------------------------
+
+    def is_protected(self) -> bool:
+        """Whether the guest is in protected mode; ring 1 has no real or virtual-8086 mode to offer."""
+        s = self.guest.s
+        return bool(s[CR0] & c.CR0_PE and not s[EFLAGS] & c.VM)
+
+    def run_virtually(self, until: int) -> Stop | None:
+        """Let the virtual processor run by itself until the guest is in protected mode: an interpreter of
+        whole stretches, as a hybrid monitor has it (Popek and Goldberg, theorem 3)."""
+        if self.ledger.listening:
+            return self.interpret_one()
+        guest, start = self.guest, self.guest.count
+        self.virtually = guest.engine.attention = True
+        leave = guest.run(until, self.breakpoints)
+        self.virtually = guest.stop_requested = False
+        self.cpu.count = guest.count
+        if guest.s[SHADOW] == 1:
+            guest.s[SHADOW] = 0
+        self.ledger.work["instructions interpreted"] += guest.count - start
+        if leave.reason is Reason.BREAKPOINT:
+            return BREAKPOINT
+        return None if leave.reason in (Reason.UNTIL, Reason.STOP, Reason.HALT) else self.ending(leave)
+
+    def interpret_one(self) -> Stop | None:
+        """One instruction on the virtual processor, not because it trapped."""
+        start = self.guest.count
+        stop = self.interpret(figure="")
+        self.ledger.work["instructions interpreted"] += self.guest.count - start
+        return stop
+
+    def flushed(self, gva: int | None) -> None:
+        """The virtual processor dropped a translation of addresses, or all: paging or its mode may have
+        changed."""
+        self.shadow.follow(gva)
+        if self.virtually and self.is_protected():
+            self.guest.request_stop()
+
+    def delivered(self, vector: int, fault: Fault | None, eip: int) -> None:
+        """The virtual processor went through the guest's IDT, or interrupt vectors."""
+        if not self.virtually:
+            return
+        self.ledger.work["interrupts injected" if fault is None else "faults reflected"] += 1
+        if self.is_protected():
+            self.guest.request_stop()
+
+    def software_interrupt(self, vector: int) -> None:
+        super().software_interrupt(vector)
+        if self.virtually and self.guest.s[EFLAGS] & c.VM:
+            self.guest.request_stop()
 
     def debugs_itself(self) -> bool:
         """Whether the guest has breakpoints enabled, or a debug trap pending: the real debug registers are
@@ -160,12 +233,12 @@ class Deprivileged(Mode):
         self.trapped(trap_kind(insn), insn, why)
         return self.interpret()
 
-    def interpret(self) -> Stop | None:
-        """The instruction at the guest's EIP, on the virtual state, and what follows from it."""
+    def interpret(self, figure: str = "instructions emulated") -> Stop | None:
+        """The instruction at the guest's EIP, on the virtual state, and what follows from it; `figure` counts
+        it, if it is not counted elsewhere."""
         guest = self.guest
         eip, shadow = self.guest_eip, guest.s[SHADOW]
         guest.s[SHADOW] = 1 if shadow else 0
-        guest.count = self.count
         try:
             executed, fault, changes = interpreter.emulate(
                 guest, detailed=self.ledger.listening, after_ss=shadow == AFTER_MOV_SS
@@ -178,7 +251,8 @@ class Deprivileged(Mode):
         self.cpu.count = guest.count
         if guest.s[SHADOW] == 1:
             guest.s[SHADOW] = 0
-        self.ledger.work["instructions emulated"] += 1
+        if figure:
+            self.ledger.work[figure] += 1
         if self.ledger.listening:
             text = format_insn(executed, self.guest.s[EIP])
             self.ledger.emit(Emulated(self.count, eip, text, changes))

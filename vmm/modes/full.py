@@ -19,6 +19,7 @@ class Full(Deprivileged):
     name = "full"
     title = "trap-and-emulate in ring 1, on a processor whose sensitive instructions all trap"
     heeds_breakpoints = True
+    corner_is_empty = True  # what shows the real tables traps: nobody needs them there
     policy = TrapPolicy(
         exceptions=EVERY_FAULT,
         software_interrupts=ALL_VECTORS,

@@ -46,7 +46,7 @@ class Observing(Deprivileged):
             return self.protection_fault(Exit(Reason.FAULT, fault=fault, insn=insn), fault)
         self.world.leave()
         self.world.adopt_segments()
-        self.guest.count = self.count
+        self.guest.count = self.cpu.count
         observe.adopt(self.guest, expected)
         self.report(eip, insn, observe.differences(self.guest, expected))
         return None

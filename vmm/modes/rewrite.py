@@ -86,7 +86,6 @@ class Rewrite(Observing):
         self.cache_world = CacheWorld(self.guest, self.cpu)
         self.loaded: World = self.world
         self.pages: dict[tuple[int, bool], int] = {}  # linear page, level -> frame, since paging changed
-        self.guest.on_flush = self._flushed
         self._own_tables()
         self.waiting: Link | None = None  # the jump that left the cache for want of a translation
         self.missed = False  # an indirect jump left it
@@ -118,7 +117,9 @@ class Rewrite(Observing):
             self.waiting, self.missed = None, False
             self._switch(self.world)
             return super().step_world(until)
-        return self._run_translated(until) if self._is_translatable() else self._interpreted()
+        if self._is_translatable():
+            return self._run_translated(until)
+        return self._interpreted() if self.is_protected() else self._run_virtually(until)
 
     def _switch(self, world: World) -> None:
         """The real segments are whatever the other world loaded."""
@@ -143,8 +144,12 @@ class Rewrite(Observing):
     def _interpreted(self) -> Stop | None:
         """One instruction, on the virtual processor."""
         self.waiting, self.missed = None, False
-        self.ledger.work["instructions interpreted"] += 1
-        return self.interpret()
+        return self.interpret_one()
+
+    def _run_virtually(self, until: int) -> Stop | None:
+        """Real and virtual-8086 mode."""
+        self.waiting, self.missed = None, False
+        return self.run_virtually(until)
 
     # -- the translation of the guest's code -----------------------------------------------------------
 
@@ -310,9 +315,9 @@ class Rewrite(Observing):
         self.directory.empty()
         self.ledger.work["cache emptied"] += 1
 
-    def _flushed(self, gva: int | None) -> None:
+    def flushed(self, gva: int | None) -> None:
         """The virtual processor dropped a translation of addresses, or all: code may be elsewhere now."""
-        self.shadow.follow(gva)
+        super().flushed(gva)
         if gva is None or self.guest.s[CR4] & c.CR4_PSE:
             self.pages.clear()
             self.directory.forget_pages(None)

@@ -68,7 +68,6 @@ class ShadowTables:
         self.roots: dict[tuple[int, ...], Root] = {}  # by `_key`, the one used last at the end
         self.real.s[CR0] |= c.CR0_PG | c.CR0_WP
         self.root = self._enter()
-        vm.cpu.on_flush = self.follow
         vm.memory.on_remap.append(self.forget)
         self.host.on_shortage.append(self._give_way)
 
@@ -237,7 +236,8 @@ class ShadowTables:
             sources = [*root.directories.values(), *root.leaves.values()]
             for source in sources:
                 self._compare(root, source)
-            self.vm.ledger.work["guest tables compared"] += len(sources)
+            if sources:
+                self.vm.ledger.work["guest tables compared"] += len(sources)
 
     def _compare(self, root: Root, source: Source) -> None:
         for start, shift in root.changed(source, self.data):

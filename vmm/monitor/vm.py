@@ -76,8 +76,3 @@ class VirtualMachine:
         rom = [host.allocate() for _ in range(0, len(machine.layout.rom), PAGE_SIZE)]
         self.memory = PcMemory(host.ram, machine.layout, host.scattered_frames() + rom)
         self.cpu = Cpu(self.memory, machine.ports, machine.devices.interrupts, model=machine.model)
-
-    @property
-    def count(self) -> int:
-        """Guest instructions completed, directly or by emulation."""
-        return self.host.cpu.count

@@ -68,7 +68,8 @@ def truncated_limit(base: int, limit: int, attr: int) -> int:
     """The highest limit, up to `limit`, that keeps a segment out of the monitor's space.
 
     An expand-down segment has its bytes above the limit; it is given the whole of what is below the
-    monitor only if it cannot reach it, else nothing (an access then traps and is emulated).
+    monitor only if it cannot reach it, else nothing (an access then traps and is emulated). One that goes
+    around the top of the linear space loses all from the monitor on: it cannot lose its middle.
     """
     down = attr & (c.ATTR_S | c.TYPE_CODE | c.TYPE_EXPAND_DOWN) == c.ATTR_S | c.TYPE_EXPAND_DOWN
     if down:
@@ -79,12 +80,19 @@ def truncated_limit(base: int, limit: int, attr: int) -> int:
     return min(limit, room)
 
 
+def reaches_around(base: int, limit: int, attr: int) -> bool:
+    """Whether a segment goes on at linear address 0 after the top of the space, as GNU Mach's do."""
+    down = attr & (c.ATTR_S | c.TYPE_CODE | c.TYPE_EXPAND_DOWN) == c.ATTR_S | c.TYPE_EXPAND_DOWN
+    return not down and base + limit > c.M32
+
+
 class World:
     """The switch between a virtual processor and the real one it runs on."""
 
-    def __init__(self, virtual: Cpu, real: Cpu) -> None:
+    def __init__(self, virtual: Cpu, real: Cpu, *, may_wrap: bool = False) -> None:
         self.virtual = virtual
         self.real = real
+        self.may_wrap = may_wrap  # segments around the top may keep what they reach there
         v, r = memoryview(virtual.s), memoryview(real.s)
         self._both_registers = v[0 : EIP + 1], r[0 : EIP + 1]
         self._both_x87 = v[FPU:FPU_END], r[FPU:FPU_END]
@@ -119,7 +127,9 @@ class World:
                 selector = selector & ~c.SEL_RPL | level
             if n == c.CS and is_conforming(attr):
                 attr = attr & ~c.ATTR_DPL
-            limit = truncated_limit(v[BASE + n], v[LIMIT + n], attr)
+            limit = v[LIMIT + n]
+            if not (self.may_wrap and reaches_around(v[BASE + n], limit, attr)):
+                limit = truncated_limit(v[BASE + n], limit, attr)
             engine.set_segment(n, selector, v[BASE + n], limit, compressed_attr(attr))
         engine.set_cpl(level)
 

@@ -125,9 +125,9 @@ def test_a_monitors_lines_show_virtual_and_real_state_where_they_differ() -> Non
     trap, emulated = [line for line in lines if "(popf_here)" in line][:2]
     assert trap.startswith("-->")
     assert "trap popf: the trapping processor" in trap
-    assert trap.endswith("[virtual/real ring 0/1  if 0/1]")
+    assert trap.endswith("[virtual/real ring 0/1  if 0/1  cr3 0/1000]")
     assert "IF 0 → 1" in emulated
-    assert emulated.endswith("[virtual/real ring 0/1]")
+    assert emulated.endswith("[virtual/real ring 0/1  cr3 0/1000]")
 
 
 def test_io_shows_port_and_value() -> None:
