@@ -103,7 +103,7 @@ class Value:
     def __add__(self, other: Word) -> Word:
         if isinstance(other, int) and other == 0:
             return self
-        a = self if isinstance(other, Value) and other.w > 1 else self._calculating()
+        a = (self if isinstance(other, Value) and other.w > 1 else self._calculating()).now()
         return a._moved(a._binary("add", other), other)
 
     __radd__ = __add__
@@ -111,7 +111,7 @@ class Value:
     def __sub__(self, other: Word) -> Word:
         if isinstance(other, int) and other == 0:
             return self
-        a = self if isinstance(other, Value) and other.w > 1 else self._calculating()
+        a = (self if isinstance(other, Value) and other.w > 1 else self._calculating()).now()
         return a._moved(a._binary("sub", other), -other if isinstance(other, int) else other)
 
     def __rsub__(self, other: int) -> Word:
