@@ -46,7 +46,7 @@ class Boundary:
     def _one(self) -> Insn:
         raise NotImplementedError
 
-    def _current(self) -> Insn | None:
+    def current(self) -> Insn | None:
         raise NotImplementedError
 
     def _attend(self) -> Exit | None:
@@ -137,7 +137,7 @@ class Boundary:
 
     def _fault(self, fault: Fault) -> Exit | None:
         if self.policy.exceptions >> fault.vector & 1:
-            return Exit(Reason.FAULT, fault=fault, vector=fault.vector, insn=self._current())
+            return Exit(Reason.FAULT, fault=fault, vector=fault.vector, insn=self.current())
         return self._nested(fault)
 
     def _nested(self, fault: Fault) -> Exit | None:

@@ -230,7 +230,7 @@ class Cpu(Boundary):
             except _Leave as leave:
                 result = leave.exit
             except NotModelled as missing:
-                result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self._current())
+                result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self.current())
         engine.settle()
         if self.native is not None and self.on_tally is not None:
             self.native.tell()
@@ -350,7 +350,7 @@ class Cpu(Boundary):
             self.set_policy(NATIVE)
         try:
             if self._wants_care():
-                insn = self._current()
+                insn = self.current()
                 self._carefully(after_ss=after_ss)
             else:
                 insn = self.engine.fetch(self.s[EIP])
@@ -363,7 +363,7 @@ class Cpu(Boundary):
                 self.set_policy(policy)
         return insn, None
 
-    def _current(self) -> Insn | None:
+    def current(self) -> Insn | None:
         """The instruction at EIP, if it can be fetched."""
         try:
             return self.engine.fetch(self.s[EIP])

@@ -13,8 +13,9 @@ CR3 (SDM 3A, 4.3, 4.4, 4.6, 4.8). Written in the language of `language`.
 from __future__ import annotations
 
 from isa.consts import (
-    CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, LARGE_PAGE_MASK, PAE_HIGH_RESERVED, PAE_LARGE_PAGE_MASK, PAGE_MASK,
-    PDE_PS, PDPTE_RESERVED, PF_P, PF_RSVD, PF_U, PF_W, PTE_A, PTE_D, PTE_P, PTE_U, PTE_W,
+    CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, LARGE_PAGE_MASK, LARGE_PAGE_RESERVED, PAE_HIGH_RESERVED, PAE_LARGE_PAGE_MASK,
+    PAE_LARGE_PAGE_RESERVED, PAGE_MASK, PDE_PS, PDPTE_RESERVED, PF_P, PF_RSVD, PF_U, PF_W, PTE_A, PTE_D, PTE_P,
+    PTE_U, PTE_W,
 )  # fmt: skip
 from isa.faults import GeneralProtection, PageFault
 from isa.language import Builder, Word
@@ -37,6 +38,8 @@ def walk_2level(b: Builder, linear: Word, write: int, user: int) -> Word:
     if not pde & PTE_P:
         raise PageFault(linear, access)
     if (pde & PDE_PS) and (b.s[CR4] & CR4_PSE):
+        if pde & LARGE_PAGE_RESERVED:
+            raise PageFault(linear, access | PF_P | PF_RSVD)
         check_rights(b, linear, pde, write, user)
         used = pde | PTE_A | (write * PTE_D)
         if used != pde:
@@ -108,6 +111,8 @@ def walk_pae(b: Builder, linear: Word, write: int, user: int) -> Word:
     if pde_high & PAE_HIGH_RESERVED:
         raise PageFault(linear, access | PF_P | PF_RSVD)
     if pde & PDE_PS:
+        if pde & PAE_LARGE_PAGE_RESERVED:
+            raise PageFault(linear, access | PF_P | PF_RSVD)
         check_rights(b, linear, pde, write, user)
         used = pde | PTE_A | (write * PTE_D)
         if used != pde:

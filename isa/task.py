@@ -126,27 +126,29 @@ def save(b: Builder, cause: int, return_eip: Word) -> None:
 
 
 def load_segments(b: Builder, selectors: list[Word], ldt: Word, flags: Word, ext: int, w: int) -> None:
-    """The incoming task's segments. What is wrong with them is #TS, or #NP and #SS, in the new task."""
+    """The incoming task's segments. What is wrong with them is #TS, or #NP and #SS, in the new task.
+
+    Until its stack is known to be good the level is 3, so that a fault finds one through the new TSS.
+    """
     names = SEGMENTS32 if w == 32 else SEGMENTS16
     for segment in SEGMENTS32:
         b.set_segment(segment, 0, 0, 0, 0)
     for n, segment in enumerate(names):
         b.set_segment(segment, selectors[n], 0, 0, 0)
     b.set_segment(LDTR, ldt, 0, 0, 0)
+    b.set_cpl(3)
     if ldt & 0xFFFC:
         load_ldt(b, ldt, ext)
     if flags & VM:
         for n, segment in enumerate(names):
             load_real(b, segment, selectors[n])
-        b.set_cpl(3)
         return
     cs, ss = selectors[1], selectors[2]
+    load_task_stack(b, ss, cs & SEL_RPL, ext)
     b.set_cpl(cs & SEL_RPL)
+    for segment in (DS, ES, FS, GS) if w == 32 else (DS, ES):
+        load_task_data(b, segment, selectors[names.index(segment)], ext)
     load_task_code(b, cs, ext)
-    load_task_stack(b, ss, ext)
-    for n, segment in enumerate(names):
-        if segment not in (CS, SS):
-            load_task_data(b, segment, selectors[n], ext)
 
 
 def load_ldt(b: Builder, selector: Word, ext: int) -> None:
@@ -188,10 +190,10 @@ def load_task_code(b: Builder, selector: Word, ext: int) -> None:
     _put(b, CS, selector, at, low, high)
 
 
-def load_task_stack(b: Builder, selector: Word, ext: int) -> None:
-    """SS of the new task."""
+def load_task_stack(b: Builder, selector: Word, cpl: Word, ext: int) -> None:
+    """SS of the new task, whose level is `cpl`."""
     at, low, high = _task_descriptor(b, selector, ext)
-    attr, cpl = attr_of(high), b.s[CPL]
+    attr = attr_of(high)
     error = selector_error(selector) + ext
     if (not is_writable_data(attr)) or (dpl_of(attr) != cpl) or ((selector & SEL_RPL) != cpl):
         raise InvalidTSS(error)

@@ -72,7 +72,7 @@ megs: 16
 romimage: file={folder}/rom.bin
 vgaromimage: file={folder}/vga.bin
 optramimage1: file={folder}/ram.bin, address={origin:#x}
-cpu: model={cpu}, count=1, ips=50000000, reset_on_triple_fault=0
+cpu: model={cpu}, count=1, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=0
 display_library: rfb, options="timeout=0"
 sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 speaker: enabled=0

@@ -80,7 +80,10 @@ def leads_to_task(b: Builder, selector: Word, low: Word, high: Word) -> Word:
             raise GeneralProtection(selector_error(selector))
         if not high & (ATTR_P << 8):
             raise SegmentNotPresent(selector_error(selector))
-        return (low >> 16) & M16 if kind == TYPE_TASK_GATE else selector
+        named = (low >> 16) & M16 if kind == TYPE_TASK_GATE else selector
+        if not named & 0xFFFC:
+            raise GeneralProtection(0)
+        return named
     return 0
 
 

@@ -79,11 +79,14 @@ def out(b: Builder, i: Insn) -> None:
     rule=RULE,
 )
 def ins(b: Builder, i: Insn) -> None:
-    """Reads port DX into ES:EDI. The destination is probed before the port is read."""
-    if exhausted(b, i):
-        return
+    """Reads port DX into ES:EDI. The destination is probed before the port is read.
+
+    Permission is asked for even where a counter is 0.
+    """
     port = b.s[EDX] & M16
     check_port(b, port, i.w)
+    if exhausted(b, i):
+        return
     at = b.s[EDI] & MASK[i.aw]
     b.probe(ES, at, i.w // 8)
     b.store(ES, at, b.port_in(port, i.w), i.w)
@@ -104,10 +107,10 @@ def ins(b: Builder, i: Insn) -> None:
 )
 def outs(b: Builder, i: Insn) -> None:
     """Writes DS:ESI to port DX."""
-    if exhausted(b, i):
-        return
     port = b.s[EDX] & M16
     check_port(b, port, i.w)
+    if exhausted(b, i):
+        return
     b.port_out(port, source(b, i), i.w)
     advance(b, i, ESI)
     count_down(b, i)

@@ -17,13 +17,17 @@ from isa.cpu import Cpu
 from isa.disasm import format_insn
 from isa.exits import Exit, Reason
 from isa.faults import Fault
+from isa.ids import UNMODELLED
 from isa.state import BASE, CPL, CR0, CR2, CR3, EFLAGS, EIP, GDT_BASE, GDT_LIMIT, IDT_BASE, IDT_LIMIT, SEL
+from isa.table import BY_ID
 from vmm.events import Injected, Reflected, SoftwareInterrupt
 from vmm.image import Image
 from vmm.machine import Outcome, Stop
 
 if TYPE_CHECKING:
     from vmm.machine import Machine
+
+LATER = BY_ID[UNMODELLED].index  # instructions that this processor does not have
 
 
 class Mode(ABC):
@@ -112,6 +116,10 @@ class Mode(ABC):
         location = self.machine.image.location(self.guest_eip)
         if leave.reason is Reason.SHUTDOWN:
             chain = ", then ".join(str(fault) for fault in leave.faults)
+            insn = self.guest.current()
+            if insn is not None and insn.row == LATER:
+                text = format_insn(insn, self.guest.s[EIP])
+                chain = f"`{text}` is not an instruction of this processor: {chain}"
             return Stop(
                 Outcome.TRIPLE_FAULT,
                 f"triple fault at {location}: {chain}, and no handler could be entered",
