@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Any], Any]
 
-BUDGET = 50_000_000
 MAX_COLUMNS = 110
 PIPE_COLUMNS = 160
 
@@ -128,29 +127,15 @@ class Read(click.ParamType[Any]):
 
 
 COUNT = Read("count", "count")
-SECONDS = click.FloatRange(min=0, min_open=True)
 
 guest_argument: Decorator = click.argument("guest")
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 mode_option: Decorator = click.option(
     "--mode", "-m", type=Read("mode", "mode"), help="The technique; bare hardware if not given."
 )
-budget_option: Decorator = click.option(
-    "--budget", type=COUNT, default=BUDGET, help="Guest instructions at most; 50M if not given."
-)
-timeout_option: Decorator = click.option(
-    "--timeout", type=SECONDS, metavar="SECONDS", help="Seconds at most."
-)
 profile_option: Decorator = click.option(
     "--profile", type=Read("name", "profile"), help="The machine that cycles are modelled on: p4-672, i386."
 )
-
-
-def run_options(function: Any) -> Any:
-    """What everything takes that runs a guest to its end."""
-    for option in (json_option, profile_option, timeout_option, budget_option):
-        function = option(function)
-    return function
 
 
 def options_of(table: str) -> Decorator:
@@ -162,8 +147,9 @@ def options_of(table: str) -> Decorator:
         taken = {name for param in getattr(function, "__click_params__", ()) for name in param.opts}
         for name, metavar, read, text, many in reversed(getattr(options, table)):
             if name not in taken:
-                kind = Read(metavar, read) if read else str
-                function = click.option(name, type=kind, metavar=metavar, multiple=many, help=text)(function)
+                kind: Any = {"type": Read(metavar, read) if read else str, "metavar": metavar}
+                kind = {"multiple": many, **kind} if metavar else {"is_flag": True}
+                function = click.option(name, help=text, **kind)(function)
         return function
 
     return add
@@ -191,8 +177,9 @@ def machine_for(guest: str, mode: str | None, options: dict[str, Any]) -> Machin
 @mode_option
 @options_of("MACHINE")
 @options_of("CONSOLE")
-@click.option("--screen", is_flag=True, help="Print the display's text at the end.")
-@run_options
+@options_of("BUDGET")
+@profile_option
+@json_option
 @click.pass_context
 def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **options: Any) -> None:
     """Run GUEST under one mode.
@@ -200,18 +187,23 @@ def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **op
     Its console goes to stdout as it comes, what it took to stderr. GUEST is an assembly source (.asm), a
     kernel (ELF, Multiboot, bzImage), a disk, a flat binary, or the name of a built-in guest.
     """
-    from vmm import session
+    from vmm.terminal import Terminal, screen
     from vmm.watch import Watch
 
-    machine = machine_for(guest, mode, options)
-    terminal = session.Terminal(machine, None if as_json else sys.stdout.buffer, options["until"])
+    terminal = Terminal(
+        machine_for(guest, mode, options),
+        None if as_json else sys.stdout.buffer,
+        options["until"],
+        log=sys.stderr.buffer if options["log"] else None,
+        reboots=not options["no_reboot"],
+    )
     terminal.feed(options["input"], options["prompt"], sys.stdin)
     with Watch(options["timeout"]) as watch:
-        watch.watch(machine)
+        terminal.on_machine = watch.watch
         result = watch.judge(terminal.run(options["budget"]))
     if not as_json and result.console and not result.console.endswith("\n"):
         click.echo()
-    for line in session.screen(machine) if options["screen"] else ():
+    for line in screen(terminal.machine) if options["screen"] else ():
         click.echo(line, err=as_json)
     sys.stdout.flush()
     report_run(result, options["profile"], as_json)
@@ -237,7 +229,9 @@ def report_run(result: Result, profile: str | None, as_json: bool) -> None:
 @click.option("--modes", type=Read("names", "modes"), help="Modes, by commas; all that apply if not given.")
 @click.option("--strict", is_flag=True, help="A divergence counts also where no equivalence is promised.")
 @click.option("--memory", type=Read("size", "size"), help="Guest memory; what it needs if not given.")
-@run_options
+@options_of("BUDGET")
+@profile_option
+@json_option
 @click.pass_context
 def compare(ctx: click.Context, /, guest: str, strict: bool, as_json: bool, **options: Any) -> None:
     """Run GUEST under every mode, and compare.
@@ -251,7 +245,7 @@ def compare(ctx: click.Context, /, guest: str, strict: bool, as_json: bool, **op
     from vmm.watch import Watch
 
     profile, progress = load_profile(options["profile"]), Progress(sys.stderr)
-    limits = {name: options[name] for name in ("budget", "memory")}
+    limits = {name: options[name] for name in ("budget", "memory") if options[name]}
     with Watch(options["timeout"]) as watch:
 
         def starts(mode: str, machine: Machine) -> None:
@@ -414,27 +408,25 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     from vmm.report import doctor as examining
 
     found = list(examining.checks())
-    report_lines(found, examining, as_json)
+    if as_json:
+        print_json(examining.document(found))
+    for colour, text in () if as_json else map(examining.line, found):
+        click.echo(click.style(text, fg=colour or None))
     ctx.exit(ExitStatus.OK if examining.healthy(found) else ExitStatus.INTERNAL_ERROR)
 
 
-@command("bench", "bench --json")
+@command("bench", "bench --only alu,sysc --rounds 3", "bench --peers", "bench --json")
+@options_of("BENCH")
 @json_option
-def bench(as_json: bool) -> None:
-    """Measure how fast vmsim is on this computer."""
-    from vmm.report import bench as measuring
+@click.pass_context
+def bench(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Measure how fast vmsim is on this computer, alone or beside its peers."""
+    from vmm.report import bench_table
 
-    report_lines(measuring.rows(), measuring, as_json)
-
-
-def report_lines(found: Any, module: Any, as_json: bool) -> None:
-    """A report that is a list: JSON at the end, or each line as it is found."""
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    found = bench_table.bench(sys.stderr, ctx.color is not False, width, as_json=as_json, **options)
     if as_json:
-        print_json(module.document(list(found)))
-        return
-    for entry in found:
-        colour, text = module.line(entry)
-        click.echo(click.style(text, fg=colour or None))
+        print_json(found)
 
 
 # -- looking inside -----------------------------------------------------------------------------------------
@@ -454,18 +446,21 @@ def report_lines(found: Any, module: Any, as_json: bool) -> None:
 )
 @click.option("--limit", type=COUNT, help="Events at most.")
 @click.option("-o", "out", type=click.File("w", encoding="utf-8"), default="-", help="Where to write.")
-@budget_option
+@options_of("BUDGET")
 @click.pass_context
 def trace(ctx: click.Context, /, guest: str, mode: str | None, **options: Any) -> None:
     """Run GUEST and show events as they happen."""
+    from vmm.machine import DEFAULT_BUDGET
     from vmm.trace import run_trace
     from vmm.watch import Watch
 
     machine = machine_for(guest, mode, options)
     kinds, style, limit, out = (options[name] for name in ("kinds", "style", "limit", "out"))
-    with Watch() as watch:
+    with Watch(options["timeout"]) as watch:
         watch.watch(machine)
-        result = run_trace(machine, kinds, style, limit, out, options["budget"])
+        result = watch.judge(
+            run_trace(machine, kinds, style, limit, out, options["budget"] or DEFAULT_BUDGET)
+        )
     report_run(result, None, as_json=False)
     ctx.exit(ExitStatus.of(result.outcome))
 

@@ -96,6 +96,7 @@ class Image:
     arrange: Callable[[int], Start] = bare_start
     memory: int = DEFAULT_MEMORY  # bytes of RAM, if nobody says how many
     rom: bytes = b""  # the machine's firmware
+    option_roms: Mapping[str, bytes] = field(default_factory=dict)  # files for that firmware: its drivers
     firmware: bool = False  # the devices are to be as a BIOS leaves them
     disk: bytes | Path | None = None  # the first disk; what is written to it goes elsewhere
 
@@ -121,6 +122,11 @@ class Image:
         s[EIP] = self.entry
         for word, value in start.registers.items():
             s[word] = value
+
+    @property
+    def is_firmware(self) -> bool:
+        """Whether the guest is a firmware itself, not what it boots."""
+        return self.kind == "bios"
 
     # -- names --------------------------------------------------------------------------------------
 
@@ -169,6 +175,7 @@ class Loading:
     line: str = ""  # the kernel's command line
     modules: tuple[Module, ...] = ()
     bios: Path | None = None  # firmware that boots the guest, a disk image
+    option_roms: tuple[Path, ...] = ()  # and what it finds on adapters
     defines: Mapping[str, int] = field(default_factory=dict)
     include_dirs: tuple[Path, ...] = ()
 
@@ -176,6 +183,11 @@ class Loading:
     def hands_over(self) -> bool:
         """Whether the kernel is to be given something."""
         return bool(self.line or self.modules)
+
+    @property
+    def joined(self) -> bytes:
+        """All modules in one, as Linux takes RAM disks: each from a multiple of four."""
+        return b"".join(module.data + bytes(-len(module.data) % 4) for module in self.modules)
 
     @property
     def size(self) -> int:
@@ -192,11 +204,12 @@ def load_image(
     line: str = "",
     modules: tuple[Module, ...] = (),
     bios: Path | None = None,
+    option_roms: tuple[Path, ...] = (),
 ) -> Image:
     """Read a guest and, if it is source, assemble it; the keywords are the fields of `Loading`."""
     from vmm.loader import load
 
-    return load(path, Loading(format, line, modules, bios, defines or {}, include_dirs))
+    return load(path, Loading(format, line, modules, bios, option_roms, defines or {}, include_dirs))
 
 
 def read_file(path: Path) -> bytes:

@@ -11,13 +11,15 @@ look why the mode came back. Next: `modes/base`, then `monitor/vm`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from isa.model import DEFAULT as DEFAULT_MODEL
 from isa.model import Model
-from vmm.clock import Clock
+from vmm.clock import INSTRUCTIONS_PER_SECOND, Clock
 from vmm.devices.disk import Disk
 from vmm.devices.mptable import mp_tables
 from vmm.devices.pc import PcDevices
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MEMORY = 16 << 20
 LEAST_WITH_TABLES = 1 << 20  # a BIOS's tables lie below 1 MB
-DEFAULT_BUDGET = 50_000_000
+DEFAULT_BUDGET = 10_000_000_000
+NEVER = 1 << 62  # instruction times
+RESET = "the guest reset the machine"
 
 
 class Outcome(StrEnum):
@@ -76,6 +80,20 @@ class Result:
     divergences: list[Diverged] = field(default_factory=list)
     idle: int = 0
     promises_equivalence: bool = True
+
+    def after(self, earlier: Result) -> Result:
+        """This run and the one before it, on the same machine, as one."""
+        traps, work = Counter(earlier.traps), Counter(earlier.work)
+        traps.update(self.traps)
+        work.update(self.work)
+        return replace(
+            self,
+            instructions=earlier.instructions + self.instructions,
+            idle=earlier.idle + self.idle,
+            traps=dict(traps.most_common()),
+            work=dict(sorted(work.items())),
+            divergences=earlier.divergences + self.divergences,
+        )
 
 
 class TimedPorts:
@@ -145,12 +163,16 @@ class Machine:
             apic="APIC" in model.features,
             on_exit=self._verdict,
             on_a20=self.layout.set_a20,
-            on_reset=lambda: self.finish("the guest reset the machine"),
+            on_reset=lambda: self.finish(RESET),
             on_power_off=lambda: self.finish("the guest switched the machine off"),
             on_pam=self.layout.set_pam,
         )
+        for name, data in image.option_roms.items():
+            self.devices.fw_cfg.add(name, data)
         self.ports = TimedPorts(self)
         self.idle = 0
+        self.patience = NEVER  # how long the guest may have been idle in all
+        self.on_wait: Callable[[int], int] | None = None  # told how long the guest will wait: how long it did
         self.stop_requested = False
         self.finished = ""  # how the guest itself ended the run, if not by a verdict
         self.mode: Mode = MODES[mode or BARE](self)
@@ -165,6 +187,12 @@ class Machine:
     def another(self) -> Machine:
         """A machine like this one, before its first instruction."""
         return Machine(self.image, self.mode.name, memory=self.memory, model=self.model, rom=self.layout.rom)
+
+    def rebooted(self) -> Machine:
+        """This machine after a reset: its disks and its CMOS memory hold what they held."""
+        machine = self.another()
+        machine.devices.keep(self.devices)
+        return machine
 
     # -- time ---------------------------------------------------------------------------------------
 
@@ -220,12 +248,19 @@ class Machine:
         if self.devices.exit_code is not None or self.stop_requested or self.finished:
             return None
         deadline = self.clock.deadline()
+        if deadline is None and self.on_wait is not None:
+            deadline = self.now + NEVER
         if deadline is None or not self.mode.interruptible:
             where = self.image.location(self.mode.guest_eip)
             return Stop(Outcome.SUCCESS, f"halted at {where} with nothing left to wake it")
-        self.idle += max(0, deadline - self.now)
+        wait = max(0, deadline - self.now)
+        self.idle += wait if self.on_wait is None else self.on_wait(wait)
         self.mode.cpu.time_offset = self.mode.guest.time_offset = self.idle
-        return None
+        if self.idle < self.patience:
+            return None
+        where = self.image.location(self.mode.guest_eip)
+        seconds = self.idle // INSTRUCTIONS_PER_SECOND
+        return Stop(Outcome.BUDGET, f"the guest has waited for {seconds:,} seconds of its time at {where}")
 
     def _ended(self) -> Stop | None:
         code = self.devices.exit_code

@@ -14,10 +14,11 @@ from pathlib import Path
 from vmm.compare.builds import applicable_modes, build, fit
 from vmm.cost import Cycles, Profile, price
 from vmm.image import Image
-from vmm.machine import DEFAULT_BUDGET, Machine, Outcome, Result, Stop
+from vmm.machine import Machine, Outcome, Result, Stop
 from vmm.modes import BARE
 from vmm.monitor.cpu import MonitorBug
 
+BUDGET = 1_000_000_000  # for each mode: a guest without an end costs it several times
 BUDGET_FACTOR = 20  # a guest that went astray need not be followed further than this
 BUDGET_SLACK = 100_000
 CONTEXT = 40  # characters shown on each side of the place where two consoles part
@@ -106,7 +107,7 @@ def compare(
     modes: Sequence[str] | None,
     profile: Profile,
     *,
-    budget: int = DEFAULT_BUDGET,
+    budget: int = BUDGET,
     memory: int | None = None,
     defines: Mapping[str, int] | None = None,
     on_start: Listener | None = None,

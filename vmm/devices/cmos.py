@@ -119,6 +119,13 @@ class Cmos:
             self._timer.cancel()
         self._timer = self._clock.restore(state["timer"], self._ring)
 
+    def keep(self, before: Cmos) -> None:
+        """Hold the memory and the time of a chip whose machine was reset; the battery has kept both."""
+        before._catch_up()
+        before.memory[REGISTER_B] &= ~(B_PIE | B_AIE | B_UIE)
+        before.memory[REGISTER_C] = 0
+        self.memory[:] = before.memory
+
     # the time of day
 
     @property

@@ -101,6 +101,7 @@ class PcDevices:
     ) -> None:
         self.clock = clock
         self.on_console = on_console  # called with each byte of the console
+        self.on_log: Callable[[int], None] | None = None  # called with each byte of the firmware's log
         self.on_exit = on_exit  # called with each verdict
         self.on_reset = on_reset  # called when the guest pulls the reset line
         self.console = bytearray()
@@ -123,7 +124,7 @@ class PcDevices:
         self.fw_cfg = FirmwareConfig(memory)
         self.ide = Ide(clock, lines, disk) if disk is not None else None
         self.debug_console = DebugConsole(self._console_byte)
-        self.log = DebugConsole(self.firmware_log.append, FIRMWARE_LOG_PORT, "firmware-log")
+        self.log = DebugConsole(self._log_byte, FIRMWARE_LOG_PORT, "firmware-log")
         self.debug_exit = DebugExit(self._exit)
         self.bus = PortBus()
         self.mmio = MmioBus()
@@ -199,6 +200,16 @@ class PcDevices:
             self.bus.write(CONFIG_DATA, value, 4)
         self.bus.write(CONFIG_ADDRESS, 0, 4)
 
+    def keep(self, before: PcDevices) -> None:
+        """Take over from the devices before a reset what no reset touches: what the disk, the CMOS memory
+        and its clock hold, what has come out of the machine, and what has yet to be typed into it."""
+        if self.ide is not None and before.ide is not None:
+            self.ide.disk = before.ide.disk
+        self.cmos.keep(before.cmos)
+        self.uart.feed(before.uart.unread)
+        self.console, self.firmware_log = before.console, before.firmware_log
+        self.on_console, self.on_log = before.on_console, before.on_log
+
     def screen(self) -> list[str]:
         """The text on the display, a string for each row."""
         return self.vga.screen()
@@ -237,6 +248,11 @@ class PcDevices:
         self.console.append(value)
         if self.on_console is not None:
             self.on_console(value)
+
+    def _log_byte(self, value: int) -> None:
+        self.firmware_log.append(value)
+        if self.on_log is not None:
+            self.on_log(value)
 
     def _exit(self, value: int) -> None:
         if self.exit_code is None:

@@ -102,6 +102,11 @@ class Uart:
         self._receive()
         self._update()
 
+    @property
+    def unread(self) -> bytes:
+        """What the other end has yet to send."""
+        return bytes(self._waiting)
+
     def read(self, port: int, size: int) -> int:
         value = self._reads[port - self._base]()
         self._update()

@@ -4,8 +4,10 @@
     elf.py        ELF executables for the 386: segments, entry, symbols, notes
     multiboot.py  Multiboot 1 kernels, in ELF or with addresses in the header
     linux.py      bzImage: the 32-bit boot protocol; the kernel inside it
+    linux16.py    the boot protocol of old, in real mode
     pvh.py        kernels with an entry for PVH: no decompressor, no BIOS
-    bootsector.py disks whose first sector is code, and a small BIOS of our own (bios.asm) under it
+    bootsector.py disks whose first sector is code
+    smallbios.py  a small BIOS of our own (bios.asm) under what starts in real mode
     firmware.py   a real BIOS at the reset vector
     lowmem.py     the memory map, and where the records handed to a kernel lie
 

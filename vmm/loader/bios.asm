@@ -102,6 +102,82 @@ irq_master:
     pop ax
     iret
 
+; What the processor finds wrong and nobody has taken: to go on would be to find it again for ever.
+int_00h:
+    call unexpected
+int_06h:
+    call unexpected
+unexpected:
+    push cs
+    pop ds
+    cld
+    mov si, unexpected_text
+    call put_string
+    pop ax                      ; behind the call: which one it was
+    cmp ax, int_06h
+    mov si, divide_text
+    je .tell
+    mov si, invalid_text
+.tell:
+    call put_string
+    pop ax
+    pop bx                      ; CS
+    push ax
+    mov ax, bx
+    call put_word
+    mov al, ":"
+    call put_one
+    pop ax
+    call put_word
+    mov si, newline_text
+    call put_string
+    mov al, 0xff
+    out VERDICT, al
+.stop:
+    cli
+    hlt
+    jmp .stop
+
+VERDICT equ 0xf4
+unexpected_text: db 13, 10, "BIOS: nobody handles the exception ", 0
+divide_text:    db "#DE at ", 0
+invalid_text:   db "#UD at ", 0
+newline_text:   db 13, 10, 0
+
+; put_string: the zero-terminated string at DS:SI; put_word: AX in hexadecimal; put_one: AL.
+put_string:
+    lodsb
+    test al, al
+    jz .done
+    call put_one
+    jmp put_string
+.done:
+    ret
+put_word:
+    mov cx, 4
+.digit:
+    rol ax, 4
+    push ax
+    and al, 0x0f
+    add al, "0"
+    cmp al, "9"
+    jbe .decimal
+    add al, "a" - "0" - 10
+.decimal:
+    call put_one
+    pop ax
+    loop .digit
+    ret
+put_one:
+    push ax
+    push bx
+    mov ah, 0x0e
+    mov bx, 7
+    int 0x10
+    pop bx
+    pop ax
+    ret
+
 ; The timer: 1573040 ticks make a day.
 DAY equ 0x1800b0
 
@@ -219,6 +295,17 @@ serial_put:
     pop ax
     mov dx, COM1
     out dx, al
+    ret
+
+; console_put: AL goes to the console as well, until the guest has a driver of its own for the line, which
+; then says what it wants said there: it has set the modem's control lines. DX is lost.
+console_put:
+    push ax
+    mov dx, COM1_MODEM
+    in al, dx
+    test al, al
+    pop ax
+    jz serial_put
     ret
 
 ; serial_key: what has come from the console goes into the keyboard buffer. AX, BX, DX, SI are lost.
@@ -372,7 +459,7 @@ int_10h:
     cmp word [bp + SAVED_CX], 1 ; many of one kind fill the screen, and are nothing to tell the console
     jne .filled
     push dx
-    call serial_put
+    call console_put
     pop dx
 .filled:
     add di, 2
@@ -411,7 +498,7 @@ int_10h:
 ; put_character: AL at the cursor, which goes on; AX, CX, DX, SI, DI are lost. DS: data area, ES: screen.
 put_character:
     push ax
-    call serial_put
+    call console_put
     pop ax
     mov dx, [BDA_CURSOR]
     cmp al, 13
@@ -498,6 +585,11 @@ place_cursor:
 
 ; ---------------------------------------------------------------- memory and the system
 
+; An AT, with a second interrupt controller, a clock, and an extended data area.
+machine_table:
+    dw 8
+    db 0xfc, 0, 0, 0x74, 0, 0, 0, 0
+
 int_11h:
     push ds
     push BDA
@@ -517,6 +609,7 @@ int_12h:
 PORT_92         equ 0x92
 PORT_92_A20     equ 0x02
 
+; int 15h: 24h wire A20, 86h wait, 87h copy above 1 MB, 88h, E801h, E820h memory, C0h what this machine is.
 int_15h:
     enter_service
     cmp ax, 0xe820
@@ -529,7 +622,71 @@ int_15h:
     je .wire_a20
     cmp ah, 0x86
     je success                  ; wait: time passes anyway
+    cmp ah, 0x87
+    je .copy
+    cmp ah, 0xc0
+    je .machine
     jmp unknown
+
+; CX words between the segments 2 and 3 of the table at ES:SI, in protected mode; interrupts are off.
+COPY_FROM       equ 0x10
+COPY_TO         equ 0x18
+COPY_CODE       equ 0x20
+.copy:
+    cli
+    mov es, [bp + SAVED_ES]
+    mov si, [bp + SAVED_SI]
+    mov ecx, [bp + SAVED_CX]
+    xor eax, eax
+    mov ax, es
+    shl eax, 4
+    movzx edx, si
+    add eax, edx                ; the table's address: GDTR and its second entry
+    sub sp, 8
+    mov bx, sp
+    mov word [ss:bx], 0x2f
+    mov [ss:bx + 2], eax
+    mov word [es:si + COPY_CODE], 0xffff    ; the fifth entry is this code's
+    mov dword [es:si + COPY_CODE + 2], 0x9b0f0000
+    mov word [es:si + COPY_CODE + 6], 0
+    in al, PORT_92
+    push ax
+    or al, PORT_92_A20
+    and al, 0xfe
+    out PORT_92, al
+    lgdt [ss:bx]
+    mov eax, cr0
+    or al, 1
+    mov cr0, eax
+    jmp COPY_CODE:.copying
+.copying:
+    mov ax, COPY_FROM
+    mov ds, ax
+    mov ax, COPY_TO
+    mov es, ax
+    xor si, si
+    xor di, di
+    movzx ecx, cx
+    rep movsw
+    mov eax, cr0
+    and al, 0xfe
+    mov cr0, eax
+    jmp 0xf000:.copied
+.copied:
+    pop ax
+    and al, 0xfe
+    out PORT_92, al
+    add sp, 8
+    mov byte [bp + SAVED_AX + 1], 0
+    and byte [bp + FLAGS], 0xbe ; done: no carry, and ZF by custom
+    or byte [bp + FLAGS], 0x40
+    jmp leave_service
+
+.machine:
+    mov [bp + SAVED_ES], cs
+    mov word [bp + SAVED_BX], machine_table
+    mov byte [bp + SAVED_AX + 1], 0
+    jmp success
 
 ; EBX = number of the entry, ES:DI = where to put it, ECX = room, EDX = 'SMAP'.
 .map:

@@ -1,7 +1,7 @@
 """What a file is. `load` reads one, recognises it by its first bytes, and has it loaded.
 
     asm       an assembly source, by its suffix
-    linux     "HdrS" at 0202h: bzImage, memtest86+
+    linux     "HdrS" at 0202h: bzImage, memtest86+; linux16 enters it in real mode
     boot      55 AA at the end of the first sector: a disk, booted by the small BIOS
     multiboot a Multiboot header in the first 8 KB, ELF or not (boot loaders have one as well, on their disk)
     pvh       an ELF file with an entry for PVH
@@ -21,9 +21,9 @@ from pathlib import Path
 
 from isa.asm.kept import assemble
 from vmm.image import DEFAULT_ORIGIN, Image, LoadError, Loading, guest_name, read_file
-from vmm.loader import bootsector, elf, firmware, linux, multiboot, pvh
+from vmm.loader import bootsector, elf, firmware, linux, linux16, multiboot, pvh
 
-FORMATS = ("asm", "flat", "elf", "multiboot", "linux", "pvh", "boot", "bios")
+FORMATS = ("asm", "flat", "elf", "multiboot", "linux", "linux16", "pvh", "boot", "bios")
 SOURCE_SUFFIXES = frozenset({".asm", ".s", ".nasm", ".inc"})
 MAX_BINARY = 16 << 20
 MAX_UNPACKED = 1 << 30
@@ -149,6 +149,7 @@ LOADERS = {
     "elf": elf.load,
     "multiboot": multiboot.load,
     "linux": linux.load,
+    "linux16": linux16.load,
     "pvh": load_pvh,
     "boot": bootsector.load,
     "bios": firmware.load,

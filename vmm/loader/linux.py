@@ -4,9 +4,10 @@
     …     real-mode code: (setup_sects + 1) sectors, which nobody needs here
     …     protected-mode code, for 10 0000h: a decompressor, and in it the compressed kernel (the payload)
 
-Two ways in. If the payload can be unpacked here and has a PVH entry, the kernel is entered there: its own
+Three ways in. If the payload can be unpacked here and has a PVH entry, the kernel is entered there: its own
 decompressor would take billions of instructions. Otherwise, or if `linux` is asked for, by the 32-bit boot
-protocol: CS = 10h, the other segments 18h, ESI = boot_params. memtest86+ and iPXE speak it as well.
+protocol: CS = 10h, the other segments 18h, ESI = boot_params; memtest86+ speaks it as well. What is older
+than that, or only looks like a kernel, is entered in real mode (linux16.py).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ BOOT_CS, BOOT_DS = 0x10, 0x18
 BOOT_PARAMS_SIZE, HEADER_AT, E820_AT, E820_COUNT = 4096, 0x1F1, 0x2D0, 0x1E8
 DEFAULT_INITRD_TOP = 0x37FF_FFFF
 LEAST_MEMORY = 64 << 20
+HAS_PAYLOAD = 0x208  # the protocol that named the packed kernel; what is older may know real mode only
 # null, unused, code and data: flat, the selectors of the protocol
 GDT = struct.pack("<4Q", 0, 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF)
 
@@ -51,12 +53,17 @@ class Header:
         self.setup_size = ((self.word(0x1F1, 1) or 4) + 1) * SECTOR
         if self.setup_size >= len(data):
             raise LoadError(f"{path}: a truncated kernel: the protected-mode code is missing")
-        if not self.word(0x211, 1) & LOADED_HIGH:
-            raise LoadError(f"{path}: a zImage, which is loaded below 640 KB; make a bzImage")
 
     def word(self, at: int, size: int = 4) -> int:
         """A field of the header."""
         return int.from_bytes(self.data[at : at + size], "little")
+
+    def check_line(self, line: str) -> None:
+        """`LoadError` if the kernel takes no command line of that length."""
+        if len(line.encode("utf-8", "surrogateescape")) > self.line_size:
+            raise LoadError(
+                f"{self.path}: the command line is longer than the {self.line_size} bytes it takes"
+            )
 
     @property
     def line_size(self) -> int:
@@ -75,7 +82,7 @@ class Header:
     def payload(self) -> bytes | None:
         """The compressed kernel, if the header says where it is."""
         offset, size = self.word(0x248), self.word(0x24C)
-        if self.version < 0x208 or not size:
+        if self.version < HAS_PAYLOAD or not size:
             return None
         at = self.setup_size + offset
         if at + size > len(self.data):
@@ -89,9 +96,13 @@ def is_linux(data: bytes) -> bool:
 
 
 def load(path: Path, data: bytes, loading: Loading) -> Image:
-    """A bzImage: through PVH where it can be, by the 32-bit protocol otherwise."""
+    """A kernel: through PVH where it can be, then by the 32-bit protocol, old ones in real mode."""
     header = Header(path, data)
     if loading.format is None:
+        if header.version < HAS_PAYLOAD:
+            from vmm.loader import linux16
+
+            return linux16.load(path, data, loading)
         try:
             return load_payload(path, data, loading)
         except Unsuitable:
@@ -155,8 +166,9 @@ def _unzstd(data: bytes) -> bytes:
 
 
 def _by_protocol(path: Path, header: Header, loading: Loading) -> Image:
-    if len(loading.line.encode()) > header.line_size:
-        raise LoadError(f"{path}: the command line is longer than the {header.line_size} bytes it takes")
+    if not header.word(0x211, 1) & LOADED_HIGH:
+        raise LoadError(f"{path}: a zImage knows the 16-bit protocol only (`--format linux16`)")
+    header.check_line(loading.line)
     code = header.data[header.setup_size :]
     extent = up(HIGH + header.room)
     return Image(
@@ -169,12 +181,13 @@ def _by_protocol(path: Path, header: Header, loading: Loading) -> Image:
         extent=max(extent, HIGH + len(code)),
         arrange=_handover(header, loading, extent),
         memory=comfortable(extent + loading.size, LEAST_MEMORY),
+        firmware=True,
     )
 
 
 def _handover(header: Header, loading: Loading, end: int) -> Callable[[int], Start]:
     """boot_params, the command line, the RAM disk, and the GDT that the protocol asks for."""
-    disk = b"".join(module.data + bytes(-len(module.data) % 4) for module in loading.modules)
+    disk = loading.joined
 
     def arrange(memory: int) -> Start:
         records = Records()

@@ -79,7 +79,8 @@ def load(path: Path, data: bytes, loading: Loading) -> Image:
         raise LoadError(f"{path}: the Multiboot header gives no addresses, and the file is not an ELF file")
     file = elf.read(path, data)
     memory = comfortable(file.end + loading.size)
-    return file.image(path, "multiboot", arrange=handover(path, loading, file.end), memory=memory)
+    arrange = handover(path, loading, file.end)
+    return file.image(path, "multiboot", arrange=arrange, memory=memory, firmware=True)
 
 
 def _by_addresses(path: Path, data: bytes, header: Header, loading: Loading) -> Image:
@@ -91,7 +92,7 @@ def _by_addresses(path: Path, data: bytes, header: Header, loading: Loading) -> 
     block = data[start : start + size]
     end = max(header.bss_end, header.load + size)
     fields: dict[str, Any] = {"kind": "multiboot", "extent": end, "arrange": handover(path, loading, end)}
-    fields["memory"] = comfortable(end + loading.size)
+    fields |= {"memory": comfortable(end + loading.size), "firmware": True}
     if data[:4] == elf.MAGIC:
         fields["names"] = elf.read(path, data).names()
     return Image(guest_name(path), path, header.load, header.entry, block, **fields)

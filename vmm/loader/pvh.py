@@ -41,7 +41,9 @@ def image_of(path: Path, file: elf.Executable, loading: Loading) -> Image:
     if entry is None:
         raise LoadError(f"{path}: the kernel has no PVH entry (ELF note {PHYS32_ENTRY} of Xen)")
     memory = comfortable(file.end + loading.size, LEAST_MEMORY)
-    return file.image(path, "pvh", entry=entry, arrange=handover(loading, file.end), memory=memory)
+    return file.image(
+        path, "pvh", entry=entry, arrange=handover(loading, file.end), memory=memory, firmware=True
+    )
 
 
 def handover(loading: Loading, end: int) -> Callable[[int], Start]:

@@ -9,11 +9,12 @@ NEWLINE = ord("\n")
 
 
 def console_writer(stream: BinaryIO) -> Callable[[int], None]:
-    """Passes the guest's console on as it comes, byte for byte."""
+    """Passes what comes on, byte for byte; a person sees each at once, a pipe each line."""
+    eager = stream.isatty()
 
     def write(byte: int) -> None:
         stream.write(bytes((byte,)))
-        if byte == NEWLINE:
+        if eager or byte == NEWLINE:
             stream.flush()
 
     return write

@@ -17,6 +17,7 @@ from vmm.image import LoadError
 PAGE = 4096
 MAX_MEMORY = 2 << 30
 UNITS = "kmg"
+FOR_EVER = 1 << 62  # instructions
 
 
 class Unknown(ValueError):
@@ -46,6 +47,22 @@ def _number(text: str, base: int, example: str) -> int:
 def read_count(text: str) -> int:
     """A number of instructions: 500000, 1_000_000, 10M."""
     return _number(text, 1000, "500000, 1_000_000 or 10M")
+
+
+def read_budget(text: str) -> int:
+    """A number of instructions, or `none` for no end."""
+    return FOR_EVER if text.strip().lower() == "none" else read_count(text)
+
+
+def read_seconds(text: str) -> float:
+    """A time limit."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"`{text}` is not a number of seconds") from None
+    if not 0 < value < FOR_EVER:
+        raise ValueError("must be more than nothing")
+    return value
 
 
 def read_size(text: str) -> int:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 import guests
 from vmm.compare import Comparison, applicable_modes, build, compare, document, has_para, screen, verdict
-from vmm.compare.runs import _differences, _memory_differences
+from vmm.compare.runs import BUDGET, _differences, _memory_differences
 from vmm.cost import load_profile
 from vmm.events import Injected
 from vmm.machine import Machine, Outcome
@@ -167,7 +167,7 @@ def test_a_mode_that_strays_is_not_followed_for_ever(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Machine, "run", run)
     comparison = compare(guests.LIBRARY / "hello.asm", None, P4)
-    assert budgets[0] == 50_000_000
+    assert budgets[0] == BUDGET
     assert set(budgets[1:]) == {20 * comparison.bare.result.instructions + 100_000}
 
 

@@ -11,7 +11,8 @@ from loader_kernels import run
 from isa.asm import assemble
 from isa.state import EFLAGS, SEL
 from vmm import Machine, Outcome, load_image
-from vmm.loader.bootsector import FLOPPIES, small_bios
+from vmm.loader.bootsector import FLOPPIES
+from vmm.loader.smallbios import small_bios
 from vmm.modes import MODES
 
 SECTOR = """

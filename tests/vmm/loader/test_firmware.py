@@ -46,7 +46,7 @@ def test_a_disk_under_firmware_is_the_machines_disk(rom: Path, tmp_path: Path) -
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(510) + b"\x55\xaa")
     image = load_image(disk, bios=rom)
-    assert (image.kind, image.disk) == ("bios", disk.read_bytes())
+    assert (image.kind, image.disk) == ("boot", disk.read_bytes())
     assert run(disk, bios=rom).console == "!"
 
 

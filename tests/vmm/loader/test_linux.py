@@ -163,7 +163,7 @@ def test_a_ram_disk_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 def test_debian_linux_reaches_its_init_and_talks_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmm.session import Terminal
+    from vmm.terminal import Terminal
 
     path = real("vmlinuz-6.1*-686-pae", "linux-image-686-pae:i386")
     monkeypatch.setenv("VMSIM_ENGINE", "native")
@@ -180,7 +180,7 @@ def test_debian_linux_reaches_its_init_and_talks_with_it(monkeypatch: pytest.Mon
 
 
 def test_memtest_tests_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmm.session import Terminal, screen
+    from vmm.terminal import Terminal, screen
 
     path = real("memtest86+ia32.bin", "memtest86+")
     monkeypatch.setenv("VMSIM_ENGINE", "native")

@@ -11,7 +11,7 @@ from loader_kernels import MULTIBOOT_HEADER, PUT, SHOW_MULTIBOOT, program, real,
 from vmm import Machine, Outcome, load_image
 from vmm.image import LoadError, Module
 from vmm.modes import MODES
-from vmm.session import Terminal
+from vmm.terminal import Terminal
 
 KERNEL = MULTIBOOT_HEADER.format(flags=3) + SHOW_MULTIBOOT + PUT
 MODULES = (Module("one", b"first\0"), Module("two", b"second\0", "with words"))
