@@ -99,6 +99,8 @@ class RegionBuilder(Threaded):
                 self.cached[n] = self._early(f"load i32, ptr {at.text}", 32)
         return self.cached[n]
 
+    at_head = initial
+
     def _early(self, instruction: str, w: int) -> Value:
         """Emit before everything else in the piece."""
         name = "%" + self.code.name()
