@@ -7,7 +7,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -15,7 +14,7 @@ import cli
 import guests as library
 from isa.table import BY_NAME, ROWS
 from vmm.modes import MODES
-from vmm.report import bench, explain
+from vmm.report import explain
 from vmm.report.glossary import terms
 
 COMMANDS = sorted(cli.cli.commands)
@@ -160,7 +159,7 @@ def test_an_unknown_guest_is_told(tmp_path: Path) -> None:
     assert vmsim("guests", str(tmp_path / "x.asm")).exit_code == 3
 
 
-# -- doctor and bench -------------------------------------------------------------------------------------------
+# -- doctor ----------------------------------------------------------------------------------------------------
 
 
 def test_the_doctor_finds_this_installation_well() -> None:
@@ -178,33 +177,3 @@ def test_the_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
     result = vmsim("doctor")
     assert result.exit_code == 1
     assert "BAD" in result.stdout and "no-such-package" in result.stdout
-
-
-def test_bench_rows_have_the_promised_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [
-        bench.Row("a loop", "reference", "mips", 1.5, 0.8),
-        bench.Row("kernel, native", "reference", "mips", 2.0),
-        bench.Row("kernel, full", "reference", "mips", 1.0),
-        bench.Row("help", "command line", "ms", 400, 150),
-        bench.Row("traps", "reference", "events_per_second", 1e5),
-    ]
-    monkeypatch.setattr(bench, "rows", lambda: iter(rows))
-    data = json.loads(vmsim("bench", "--json").stdout)
-    assert {"schema", "rows", "ratios"} <= set(data)
-    assert data["rows"][0] == {
-        "name": "a loop",
-        "engine": "reference",
-        "mips": 1.5,
-        "bar": 0.8,
-        "clears": True,
-    }
-    assert data["rows"][3]["clears"] is False
-    assert data["rows"][4]["events_per_second"] == 1e5
-    assert data["ratios"] == {"full": 2.0}
-    assert "at most 150" in vmsim("bench").stdout
-
-
-def test_the_measurements_measure() -> None:
-    assert bench._mips(bench.LOOP) > 0.05
-    assert 0 < bench._decoding() < 1000
-    assert click.unstyle(bench.line(bench.Row("x", "y", "us", 3.0))[1]).endswith("3.00 µs")

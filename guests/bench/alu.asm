@@ -1,6 +1,6 @@
 ; alu: arithmetic in registers, a carry handed from one instruction to the next
 ;
-; round: instructions
+; round: 100010 instructions
 
 .include "lib/bench.inc"
 

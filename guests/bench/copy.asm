@@ -1,6 +1,6 @@
 ; copy: 64 KB, a double word at a time, paging on
 ;
-; round: instructions
+; round: 98318 instructions
 
 .equ POOL_PAGES, 4
 

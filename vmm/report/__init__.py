@@ -5,7 +5,7 @@
     glossary   the words for `explain` that no definition holds: vectors, trap kinds, endings
     listing    disassembly with source lines and symbols
     doctor     what is installed, and whether it works
-    bench      how fast vmsim is
+    bench      how fast vmsim is, and its peers: `loops`, `contestants`, `race`, `bench_rows`, `bench_table`
     classes    Popek and Goldberg's classes, by experiment
     status     the exit statuses
 

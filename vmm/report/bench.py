@@ -1,172 +1,201 @@
-"""How fast vmsim is: rates of the simulator itself, each beside the bar it is meant to clear.
+"""`vmsim bench`: how fast vmsim is, and with `--peers` how fast others are at the same, in the same sitting.
 
-These are wall-clock times of this computer, the opposite of what guests see; nothing of them enters a
-simulation. Every figure is the median of several rounds.
+    loops         the contestants at guests/bench/*.asm           race
+    traps         traps a second under each monitor
+    program       what starting costs, in time and memory
+    kernels       minos, and kernels of packages, to their goal   bench_kernels
+
+These are CPU times of this computer, the opposite of what guests see; nothing of them enters a simulation.
+Next: `bench_rows` for figures and bars, `bench_table` for how they are shown.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from typing import Any
 
-import guests
-from isa.asm import assemble
-from isa.decode import decode
-from vmm.compare import applicable_modes, build
-from vmm.image import Image
-from vmm.machine import Machine
-from vmm.modes import BARE, MODES
-from vmm.report.run import SCHEMA
+from vmm.modes import MODES
+from vmm.report import bench_kernels
+from vmm.report.bench_rows import (
+    AUTO,
+    BOCHS,
+    FASTEST,
+    NATIVE,
+    QEMU,
+    QEMU_EXACT,
+    REFERENCE,
+    TRAP_BAR,
+    UNICORN,
+    Findings,
+    Row,
+    means,
+    ratios_of,
+    rows_of,
+)
+from vmm.report.contestants import COMMAND, Bochs, Contestant, Failed, Qemu, Unicorn, Vmsim, measure
+from vmm.report.loops import COMPUTE, Loop, loops
+from vmm.report.race import Say, race
+from vmm.report.words import Unknown
 
-ROUNDS = 5
-LOOP_INSTRUCTIONS = 300_000
-DECODED = 4000
-ENGINE = "reference"
-COMMAND = "import cli; cli.main()"
-
-LOOP = """
-start:  mov ecx, 1
-again:  add eax, ecx
-        xor edx, eax
-        mov [0x200000], edx
-        lea ecx, [eax + edx*2]
-        test ecx, ecx
-        jmp again
-"""
-TRAPS = """
-start:  cli
-        jmp start
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure: `unit` says what it counts, `bar` what it should be at least, or for times at most."""
-
-    name: str
-    engine: str
-    unit: str
-    value: float
-    bar: float | None = None
-
-    @property
-    def is_time(self) -> bool:
-        """Less is better."""
-        return self.unit in ("ms", "us")
-
-    @property
-    def clears(self) -> bool:
-        """Whether the bar is reached."""
-        if self.bar is None:
-            return True
-        return self.value <= self.bar if self.is_time else self.value >= self.bar
+LOOPS, TRAPS, PROGRAM, KERNELS = PARTS = ("loops", "traps", "program", "kernels")
+TRAPPING = ("flags", "ports", "fills", "sysc", "pf")  # loops for monitors
+STEPPED = ("alu", "float", "sysc", "pf")  # loops that the reference engine runs, too: one speaks for all
+ROUNDS_WITH_PEERS = 3
+QUICK, LONG = 0.25, 0.6  # seconds of a measurement
+BILLION = 1_000_000_000  # instructions of a compute loop, where peers are measured, for all that compile
+START_BAR, HELP_BAR, MEMORY_BAR = 200.0, 150.0, 120.0  # ms, ms, MB
 
 
-def rows() -> Iterator[Row]:
-    """All figures, as they are found."""
-    yield Row("a loop of ordinary instructions", ENGINE, "mips", _mips(LOOP), 0.5)
-    yield Row("decoding an instruction not seen before", "decoder", "us", _decoding(), 15)
-    yield Row("vmsim --help", "command line", "ms", _command("--help"), 150)
-    yield Row("vmsim run hello", "command line", "ms", _command("run", "hello"), 400)
-    image = build(guests.LIBRARY / "kernel.asm", BARE)
-    for mode in applicable_modes(image):
-        yield Row(f"kernel, {mode}", ENGINE, "mips", _guest(mode))
-    for mode in MODES:
-        if not MODES[mode].paravirtual:
-            events = _traps(mode)
-            if events:
-                yield Row(f"traps at CLI, {mode}", ENGINE, "events_per_second", events)
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: with peers or without, which loops or parts, how many rounds."""
+
+    peers: bool = False
+    only: frozenset[str] = frozenset()
+    rounds: int = 1
+
+    def wants(self, part: str) -> bool:
+        """Whether a part, or anything of it, is asked for."""
+        names = {LOOPS: {loop.name for loop in loops()}, TRAPS: set(), PROGRAM: set(), KERNELS: set()}[part]
+        return not self.only or bool(self.only & {part, *names})
+
+    def loop(self, name: str) -> bool:
+        """Whether a loop is asked for."""
+        return not self.only or name in self.only or LOOPS in self.only
 
 
-def ratios(found: list[Row]) -> dict[str, float]:
-    """How many times longer the kernel takes this computer under a mode than bare."""
-    speeds = {
-        row.name.removeprefix("kernel, "): row.value for row in found if row.name.startswith("kernel, ")
-    }
-    return {mode: round(speeds[BARE] / speed, 2) for mode, speed in speeds.items() if mode != BARE}
+def plan_of(peers: bool = False, only: str | None = None, rounds: int | None = None) -> Plan:
+    """The plan that these options mean. `Unknown` for a name that means nothing here."""
+    known = [*PARTS, *(loop.name for loop in loops())]
+    asked = [name.strip() for name in (only or "").split(",") if name.strip()]
+    for name in asked:
+        if name not in known:
+            raise Unknown(f"there is nothing to measure named `{name}`; there are {', '.join(known)}")
+    return Plan(peers, frozenset(asked), rounds or (ROUNDS_WITH_PEERS if peers else 1))
 
 
-def document(found: list[Row]) -> dict[str, Any]:
-    """What `bench --json` prints."""
-    listed = [
-        {
-            "name": row.name,
-            "engine": row.engine,
-            row.unit: round(row.value, 3),
-            "bar": row.bar,
-            "clears": row.clears,
-        }
-        for row in found
-    ]
-    return {"schema": SCHEMA, "rows": listed, "ratios": ratios(found)}
+def ours(loop: Loop) -> list[Contestant]:
+    """Our engines at a loop."""
+    stepped = [Vmsim(REFERENCE, 0.7, engine=REFERENCE)] if loop.name in STEPPED else []
+    return [*stepped, *(Vmsim(name, 300, name == FASTEST, name) for name in NATIVE)]
 
 
-def line(row: Row) -> tuple[str, str]:
-    """(colour, text) of a figure."""
-    unit = {"mips": "MIPS", "us": "µs", "ms": "ms", "events_per_second": "per second"}[row.unit]
-    value = f"{row.value:,.0f}" if row.value >= 100 else f"{row.value:.2f}"
-    bar = "" if row.bar is None else f"  ({'at most' if row.is_time else 'at least'} {row.bar:g})"
-    return ("red" if not row.clears else "", f"{row.name:42} {value:>10} {unit}{bar}")
+def peers() -> list[Contestant]:
+    """Those that are installed."""
+    everyone = (
+        Qemu(QEMU, 800, True),
+        Qemu(QEMU_EXACT, 500, True, options=("-icount", "shift=0,sleep=off")),
+        Bochs(BOCHS, 70),
+        Unicorn(UNICORN, 100),
+    )
+    return [peer for peer in everyone if peer.available()]
 
 
-def _seconds(action: Callable[[], object], rounds: int = ROUNDS) -> float:
-    times = []
-    for _ in range(rounds):
-        before = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - before)
-    return median(times)
+def run(plan: Plan, say: Say, shown: Callable[[str, Findings], None]) -> Findings:
+    """Measure; `shown` is told of each part as it is complete."""
+    found = Findings()
+    for part, action in ((LOOPS, _loops), (TRAPS, _traps), (PROGRAM, _program), (KERNELS, _kernels)):
+        if plan.wants(part):
+            action(plan, say, found)
+            shown(part, found)
+    return found
 
 
-def _image(source: str) -> Image:
-    program = assemble(source)
-    return Image("bench", Path("bench.asm"), program.origin, program.entry, program.image, program)
+def _loops(plan: Plan, say: Say, found: Findings) -> None:
+    for loop in loops():
+        if not plan.loop(loop.name):
+            continue
+        contestants = [*ours(loop), *(peers() if plan.peers else [])]
+        seconds = LONG if plan.peers else QUICK
+        _race(plan, say, found, loop, contestants, seconds)
+    found.ratios += means(found.ratios)
 
 
-def _mips(source: str) -> float:
-    image = _image(source)
-    machines = iter([Machine(image) for _ in range(ROUNDS)])
-    return LOOP_INSTRUCTIONS / 1e6 / _seconds(lambda: next(machines).run(LOOP_INSTRUCTIONS))
+def _race(
+    plan: Plan, say: Say, found: Findings, loop: Loop, contestants: list[Contestant], seconds: float
+) -> None:
+    """One loop."""
+    work = BILLION if plan.peers and loop.name in COMPUTE else 0
+    figures = race(loop, contestants, plan.rounds, seconds, work, say)
+    found.rows += rows_of(loop.name, loop.unit, loop.what, figures)
+    found.ratios += ratios_of(loop.name, figures)
+    found.failures += [(loop.name, figure.contestant, figure.failure) for figure in figures if figure.failure]
 
 
-def _traps(mode: str) -> float:
-    """Traps per second of a loop that does nothing else; 0 where nothing traps."""
-    image, machines = _image(TRAPS), []
-
-    def run() -> None:
-        machines.append(Machine(image, mode))
-        machines[-1].run(20_000)
-
-    seconds = _seconds(run, 3)
-    return sum(machines[0].ledger.traps.values()) / seconds
-
-
-def _guest(mode: str) -> float:
-    """Guest instructions, in millions, per second of a whole run."""
-    image = build(guests.LIBRARY / "kernel.asm", mode)
-    counts: list[int] = []
-    seconds = _seconds(lambda: counts.append(Machine(image, mode).run().instructions), 3)
-    return counts[0] / 1e6 / seconds
-
-
-def _decoding() -> float:
-    fresh = iter(range(1 << 24, 1 << 30, 257))
-
-    def some() -> None:
-        for _ in range(DECODED):
-            decode(
-                b"\x81\x84\x8b" + (next(fresh) * 3 & 0x7FFFFFFF).to_bytes(4, "little") + b"\x44\x33\x22\x11"
+def _traps(plan: Plan, say: Say, found: Findings) -> None:
+    """Loops that trap, under every mode that takes guests as they are."""
+    by_name = {loop.name: loop for loop in loops()}
+    monitors = [mode for mode in MODES if MODES[mode].monitored and not MODES[mode].paravirtual]
+    for name in TRAPPING:
+        contestants: list[Contestant] = [Vmsim(mode, 1, engine=AUTO, mode=mode) for mode in monitors]
+        loop = by_name[name]
+        figures = race(loop, contestants, plan.rounds, QUICK, 0, say)
+        for row in rows_of(f"{name}, {TRAPS}", loop.unit, loop.what, figures):
+            bar = TRAP_BAR if name == TRAPPING[0] else None
+            found.rows.append(
+                Row(row.name, row.engine, row.unit, row.value, row.low, row.high, bar, row.what)
             )
+        found.failures += [(name, figure.contestant, figure.failure) for figure in figures if figure.failure]
 
-    return _seconds(some, 3) * 1e6 / DECODED
+
+def _program(plan: Plan, say: Say, found: Findings) -> None:
+    """What the command itself takes."""
+    rounds = plan.rounds + 2
+    with tempfile.TemporaryDirectory() as folder:
+        for name, arguments, environment, bar in (
+            ("vmsim --help", ("--help",), {}, HELP_BAR),
+            ("vmsim run hello", ("run", "hello"), {}, START_BAR),
+            ("vmsim run hello, nothing kept", ("run", "hello"), {"VMSIM_CACHE": f"{folder}/none"}, None),
+            ("vmsim run hello, natively", ("run", "hello"), {"VMSIM_ENGINE": FASTEST}, None),
+        ):
+            say(f"{name} …")
+            _command(name, arguments, environment, rounds, bar, found)
 
 
-def _command(*arguments: str) -> float:
+def _command(
+    name: str, arguments: tuple[str, ...], environment: Mapping[str, str], rounds: int, bar: float | None,
+    found: Findings,
+) -> None:  # fmt: skip
     command = [sys.executable, "-c", COMMAND, *arguments]
-    return 1000 * _seconds(lambda: subprocess.run(command, capture_output=True, check=False))
+    if "VMSIM_CACHE" not in environment:
+        measure(command, environment)  # what is kept between processes is made
+    runs = []
+    for n in range(rounds):
+        fresh = {key: f"{value}{n}" for key, value in environment.items() if key == "VMSIM_CACHE"}
+        runs.append(measure(command, {**environment, **fresh})[0])
+    for unit, figures, limit in (
+        ("ms", [1000 * run.seconds for run in runs], bar),
+        ("mb", [run.megabytes for run in runs], MEMORY_BAR if bar is not None else None),
+    ):
+        found.rows.append(Row(name, AUTO, unit, median(figures), min(figures), max(figures), limit))
+
+
+def _kernels(plan: Plan, say: Say, found: Findings) -> None:
+    """Whole kernels, each in every engine that can be expected to arrive."""
+    qemu = plan.peers and Qemu(QEMU, 0).available()
+    entries: list[tuple[str, str, Callable[[], float]]] = []
+    for engine in (REFERENCE, FASTEST):
+        entries.append(("minos", engine, lambda engine=engine: bench_kernels.minos(engine)))  # type: ignore[misc]
+    if qemu:
+        entries.append(("minos", QEMU, bench_kernels.minos_on_qemu))
+    for kernel, path in bench_kernels.present() if plan.peers else ():
+        entries.append(
+            (kernel.name, FASTEST, lambda k=kernel, p=path: bench_kernels.ours(k, p, FASTEST))  # type: ignore[misc]
+        )
+        if qemu:
+            entries.append(
+                (kernel.name, QEMU, lambda k=kernel, p=path: bench_kernels.on_qemu(k, p))  # type: ignore[misc]
+            )
+    for name, who, action in entries:
+        say(f"{name} on {who} …")
+        try:
+            times = [action() for _ in range(plan.rounds)]
+        except Failed as failed:
+            found.failures.append((name, who, str(failed)))
+            continue
+        found.rows.append(
+            Row(name, who, "seconds", median(times), min(times), max(times), what="to its goal")
+        )

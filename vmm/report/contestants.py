@@ -1,0 +1,261 @@
+"""Who runs a loop of `vmsim bench`: our engines, and the peers where they are installed.
+
+Each is a program of its own that runs a kernel's file to its end, so that all are measured alike: CPU time and
+memory of the whole process. Peers: QEMU, with and without exact counting of instructions, loads the file by
+itself; Bochs finds it in memory, and a ROM of ours enters it; Unicorn runs in `unicorn_peer`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from vmm.image import Image
+
+COMMAND = "import cli; cli.main()"
+BUDGET = "1000000G"  # no end
+PATIENCE = 120.0  # seconds; a run that takes longer is stopped
+WORDS = 160  # characters of what a contestant says when it fails
+POLL = 0.02  # seconds between two looks at what a kernel has printed
+CHECKSUM = re.compile(rb"0x[0-9a-f]{8}\n")
+
+
+class Failed(Exception):
+    """A contestant did not come to the loop's end; the message says how it ended."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run took: CPU seconds of user and system, the most memory in MB, and the checksum printed."""
+
+    seconds: float
+    megabytes: float
+    checksum: bytes
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A program that runs kernels, and about how many million instructions a second it is good for. One that
+    `compiles` what is hot is measured over a run in which that pays."""
+
+    name: str
+    nominal: float
+    compiles: bool = False
+
+    def available(self) -> bool:
+        """Whether it is installed."""
+        return True
+
+    def command(self, image: Image, folder: Path) -> list[str]:
+        """What to execute; files may be put into the folder. What the kernel prints goes to `console`."""
+        raise NotImplementedError
+
+    def environment(self) -> Mapping[str, str]:
+        """Variables besides those there are."""
+        return {}
+
+    def run(self, image: Image) -> Run:
+        """Run a kernel to its end. `Failed`."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "kernel.bin").write_bytes(image.data)
+            run, output = measure(self.command(image, folder), self.environment())
+            printed = folder / "console"
+            found = CHECKSUM.search(printed.read_bytes() if printed.exists() else output)
+            if found is None:
+                said = " ".join(output.decode("latin-1").split())
+                raise Failed(said[:WORDS] or "it printed no checksum")
+            return Run(run.seconds, run.megabytes, found[0])
+
+
+def measure(
+    command: list[str], environment: Mapping[str, str], until: tuple[Path, bytes] | None = None
+) -> tuple[Run, bytes]:
+    """Run a program to its end, or until a file has certain bytes: what it took, and what it printed.
+
+    `Failed` if it takes too long.
+    """
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+        )
+        late = threading.Timer(PATIENCE, process.kill)
+        late.start()
+        try:
+            if until is not None:
+                _watch(process.pid, *until)
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            late.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        output = out.read()
+    if process.returncode < 0 and until is None:
+        raise Failed(f"{command[0]}: stopped by signal {-process.returncode}, perhaps after {PATIENCE:g} s")
+    return Run(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, b""), output
+
+
+def _watch(pid: int, path: Path, wanted: bytes) -> None:
+    """Wait until the file has the bytes, and then end the process; or until it ends by itself."""
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if path.exists() and wanted in path.read_bytes():
+            os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(POLL)
+
+
+@dataclass(frozen=True)
+class Vmsim(Contestant):
+    """One of our engines, under a mode; bare if none is given."""
+
+    engine: str = ""
+    mode: str = ""
+
+    def command(self, image: Image, folder: Path) -> list[str]:
+        mode = ["--mode", self.mode] if self.mode else []
+        kernel = str(folder / "kernel.bin")
+        return [sys.executable, "-c", COMMAND, "run", kernel, "--budget", BUDGET, *mode]
+
+    def environment(self) -> Mapping[str, str]:
+        return {"VMSIM_ENGINE": self.engine}
+
+
+@dataclass(frozen=True)
+class Qemu(Contestant):
+    """QEMU's translator."""
+
+    options: tuple[str, ...] = ()
+
+    def available(self) -> bool:
+        return shutil.which("qemu-system-i386") is not None
+
+    def command(self, image: Image, folder: Path) -> list[str]:
+        return [
+            *(
+                "qemu-system-i386",
+                "-accel",
+                "tcg",
+                *self.options,
+                "-m",
+                "16",
+                "-no-reboot",
+                "-display",
+                "none",
+            ),
+            *("-monitor", "none", "-serial", f"file:{folder / 'console'}"),
+            *("-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-kernel", str(folder / "kernel.bin")),
+        ]
+
+
+@dataclass(frozen=True)
+class Unicorn(Contestant):
+    """Unicorn, driven from Python as its users do."""
+
+    def available(self) -> bool:
+        return find_spec("unicorn") is not None
+
+    def command(self, image: Image, folder: Path) -> list[str]:
+        script = str(Path(__file__).with_name("unicorn_peer.py"))
+        return [sys.executable, script, str(folder / "kernel.bin"), hex(image.origin), hex(image.entry)]
+
+
+ROM = """
+bits 16
+org 0
+start:  db 0x66                         ; all 32 bits of the base
+        cs lgdt [pointer]
+        mov eax, cr0
+        or al, 1
+        mov cr0, eax
+        jmp dword 0x08:0xFFFF0000 + flat
+pointer dw gdt_end - gdt - 1
+        dd 0xFFFF0000 + gdt
+gdt     dd 0, 0, 0x0000FFFF, 0x00CF9A00, 0x0000FFFF, 0x00CF9200
+gdt_end:
+bits 32
+flat:   mov eax, 0x10
+        mov ds, ax
+        mov es, ax
+        mov ss, ax
+        mov fs, ax
+        mov gs, ax
+        mov dx, 0x3FB                   ; COM1 with eight bits, as firmware leaves it
+        mov al, 3
+        out dx, al
+        mov eax, ENTRY
+        jmp eax
+times 0xFFF0 - ($ - $$) db 0
+bits 16
+        jmp 0xF000:0
+times 0x10000 - ($ - $$) db 0
+"""
+BOCHSRC = """
+megs: 16
+romimage: file={folder}/rom.bin
+vgaromimage: file={folder}/vga.bin
+optramimage1: file={folder}/kernel.bin, address={origin:#x}
+cpu: model={cpu}, count=1, ips=50000000, reset_on_triple_fault=0
+display_library: rfb, options="timeout=0"
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+speaker: enabled=0
+port_e9_hack: enabled=1
+magic_break: enabled=1
+com1: enabled=1, mode=file, dev={folder}/console
+clock: sync=none
+log: {folder}/bochs.log
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+"""
+NO_VGA_BIOS = b"\x55\xaa\x01" + bytes(509)
+
+
+@cache
+def rom(entry: int) -> bytes:
+    """A ROM of 64 KB that enters a kernel in flat protected mode, as Multiboot describes it."""
+    from isa.asm import assemble
+
+    return assemble(ROM.replace("ENTRY", hex(entry))).image
+
+
+def bochs_command(image: Image, folder: Path, cpu: str = "p2_klamath") -> list[str]:
+    """Bochs for the kernel in `folder`/kernel.bin, which a ROM of ours enters: no firmware, no disk."""
+    (folder / "rom.bin").write_bytes(rom(image.entry))
+    (folder / "vga.bin").write_bytes(NO_VGA_BIOS)
+    configuration = folder / "bochsrc"
+    configuration.write_text(BOCHSRC.format(folder=folder, origin=image.origin, cpu=cpu))
+    return ["bochs", "-q", "-f", str(configuration)]
+
+
+@dataclass(frozen=True)
+class Bochs(Contestant):
+    """Bochs, without a display; Debian's has its debugger built in, which is told to go on (`c`)."""
+
+    def available(self) -> bool:
+        return shutil.which("bochs") is not None
+
+    def command(self, image: Image, folder: Path) -> list[str]:
+        script = folder / "commands"
+        script.write_text("c\nq\n")
+        return [*bochs_command(image, folder), "-rc", str(script)]
