@@ -48,9 +48,11 @@ def _disk(path: Path) -> Path:
 def _loading(options: Mapping[str, Any]) -> dict[str, Any]:
     """What the loader is told."""
     wanted = [text.partition(" ") for text in options.get("module", ())]
-    if options.get("initrd"):
-        wanted.insert(0, (options["initrd"], "", ""))
     modules = [Module(name, read_file(Path(name)), line) for name, _, line in wanted]
+    if options.get("initrd"):
+        from vmm.loader.initramfs import read_initrd
+
+        modules.insert(0, Module(options["initrd"], read_initrd(Path(options["initrd"]))))
     return {
         "format": options.get("format"),
         "line": options.get("append") or "",

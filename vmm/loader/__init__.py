@@ -4,6 +4,7 @@
     elf.py        ELF executables for the 386: segments, entry, symbols, notes
     multiboot.py  Multiboot 1 kernels, in ELF or with addresses in the header
     linux.py      bzImage: the 32-bit boot protocol; the kernel inside it
+    initramfs.py  a RAM disk out of a directory or a source
     linux16.py    the boot protocol of old, in real mode
     pvh.py        kernels with an entry for PVH: no decompressor, no BIOS
     bootsector.py disks whose first sector is code

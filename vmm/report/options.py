@@ -25,7 +25,9 @@ MACHINE = (
     Option("--cpu", "NAME", "model", "The processor: 386, 486, pentium, ppro, p2; ppro-apic, p2-apic."),
     Option("--format", "NAME", "format", "What GUEST is, if it is not recognised; a wrong word lists all."),
     Option("--append", "TEXT", None, "The kernel's command line."),
-    Option("--initrd", "FILE", None, "The kernel's RAM disk: an archive, a directory, or a source for /init."),
+    Option(
+        "--initrd", "FILE", None, "The kernel's RAM disk: an archive, a directory, or a source for /init."
+    ),
     Option("--module", "'FILE WORDS'", None, "A boot module; may be given again.", many=True),
     Option("--disk", "FILE", None, "The first disk; the file stays as it is."),
     Option("--bios", "FILE", None, "The machine's firmware; GUEST is then the disk it boots."),

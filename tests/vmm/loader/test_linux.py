@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from initramfs import PROMPT, archive
 from loader_kernels import PUT, program, real, run
 
+import guests
 from isa import consts as c
 from isa.state import GDT_BASE, SEL
 from vmm import Machine, Outcome, load_image
 from vmm.image import LoadError, Module
+from vmm.loader.initramfs import read_initrd
 from vmm.modes import MODES
 
 LINE = (
@@ -58,6 +59,7 @@ broken:
     mov al, 1
     out 0xf4, al
 """
+INIT = guests.LIBRARY / "linux" / "init.asm"
 FAITHFUL = [name for name, mode in MODES.items() if mode.promises_equivalence and not mode.paravirtual]
 PACKERS = {
     "gzip": gzip.compress,
@@ -167,10 +169,10 @@ def test_debian_linux_reaches_its_init_and_talks_with_it(monkeypatch: pytest.Mon
 
     path = real("vmlinuz-6.1*-686-pae", "linux-image-686-pae:i386")
     monkeypatch.setenv("VMSIM_ENGINE", "native")
-    image = load_image(path, line=LINE, modules=(Module("initrd", archive()),))
+    image = load_image(path, line=LINE, modules=(Module("initrd", read_initrd(INIT)),))
     machine = Machine(image, memory=image.memory)
     terminal = Terminal(machine)
-    terminal.feed("anybody there\\n", PROMPT, None)  # type: ignore[arg-type]
+    terminal.feed("anybody there\\n", "init> ", None)  # type: ignore[arg-type]
     result = terminal.run(600_000_000)
     assert result.outcome is Outcome.SUCCESS, result.text
     lines = result.console.splitlines()

@@ -1,15 +1,9 @@
-"""A userland of one program for Linux: a cpio archive (newc) with /init, assembled here.
+; init: a userland of one program for Linux, in assembly: `vmsim run vmlinuz --initrd guests/linux/init.asm`.
+;
+; The first process says hello and what uname says, has a child that ends with 7 and waits for it, asks for
+; a line at the prompt `init> `, repeats it, and reports success at port F4h, which IOPL 3 lets it reach.
+; System calls by INT 80h only, so that any processor since the 386 runs it.
 
-The program says hello and what uname says, has a child that ends with 7 and waits for it, asks for a
-line at a prompt, echoes it, and reports success at the debug-exit port. System calls by INT 80h only.
-"""
-
-from __future__ import annotations
-
-from isa.asm import assemble
-
-PROMPT = "init> "
-INIT = """
 org 0x08048000
 SYS_EXIT equ 1
 SYS_FORK equ 2
@@ -103,26 +97,3 @@ align 4
 status:     dd 0
 line:       times 96 db 0
 names:      times 6 * NAME_SIZE db 0
-"""
-
-DIRECTORY, FILE, DEVICE = 0o040755, 0o100755, 0o020600
-
-
-def entry(name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0, 0), inode: int = 0) -> bytes:
-    """One member of a newc archive."""
-    path = name.encode() + b"\0"
-    fields = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(path), 0)
-    head = b"070701" + b"".join(f"{field:08X}".encode() for field in fields) + path
-    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
-
-
-def archive() -> bytes:
-    """The whole userland."""
-    init = assemble(INIT, name="init.asm").elf32()
-    members = (
-        entry("dev", DIRECTORY, inode=1),
-        entry("dev/console", DEVICE, device=(5, 1), inode=2),
-        entry("init", FILE, init, inode=3),
-        entry("TRAILER!!!", 0),
-    )
-    return b"".join(members)
