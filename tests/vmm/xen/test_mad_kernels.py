@@ -17,7 +17,7 @@ from vmm import Machine, Outcome
 from vmm.image import Image
 
 SEED = int(os.environ.get("VMSIM_SEED", "20261122"))
-KERNELS = int(os.environ.get("VMSIM_KERNELS", "40"))
+KERNELS = int(os.environ.get("VMSIM_MAD_KERNELS", "40"))
 
 
 def small(source: str) -> Machine:
