@@ -37,7 +37,7 @@ from isa.engine.context import (
 from isa.engine.frames import tracing
 from isa.engine.records import TAKES_OPERANDS, WORDS, Record
 from isa.engine.regionbuilder import REPEAT, RegionBuilder
-from isa.engine.regionform import Piece, Plan, goal_of
+from isa.engine.regionform import JUMPS, Piece, Plan, goal_of
 from isa.engine.ssa import LIKELY, Block
 from isa.engine.trace import run
 from isa.engine.words import Value, Word, fit, text
@@ -141,7 +141,7 @@ class Region(RegionBuilder):
             self._fork(piece, taken, goal, after)
         elif self.eip is None:
             self._edge(piece, after)
-        elif insn.rep and ROWS[insn.row].name != "ret":
+        elif insn.rep and ROWS[insn.row].name not in JUMPS:  # before a jump F2 and F3 mean nothing
             again = self.eip == REPEAT
             if isinstance(again, Value):
                 self._fork(piece, again, place, after)

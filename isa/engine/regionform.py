@@ -26,7 +26,7 @@ _MODULES = frozenset(
     f"isa.ops.{name}" for name in "arith bcd bits flow logic move muldiv shift stack string".split()
 )
 _FLAG_ROWS = frozenset("lahf sahf clc stc cmc cld std".split())
-_JUMPS = frozenset("jmp jcc call ret loop loope loopne jcxz".split())
+JUMPS = frozenset("jmp jcc call ret loop loope loopne jcxz".split())
 
 Look = Callable[[int], Insn | None]
 
@@ -76,7 +76,7 @@ def goal_of(place: int, insn: Insn) -> int | None:
 def goals_of(place: int, insn: Insn) -> list[int]:
     """Where execution may go on after an instruction, as far as it says itself."""
     name, after = ROWS[insn.row].name, place + insn.length
-    if name not in _JUMPS:
+    if name not in JUMPS:
         return [place, after] if insn.rep else [after]
     goal = goal_of(place, insn)
     goals = [] if goal is None else [goal]
@@ -174,9 +174,9 @@ def _leaders(flow: _Flow, inside: set[int]) -> set[int]:
     for place in inside:
         goals = flow.onward[place]
         after = place + flow.insns[place].length
-        if goals != [after] or ROWS[flow.insns[place].row].name in _JUMPS:
+        if goals != [after] or ROWS[flow.insns[place].row].name in JUMPS:
             leaders |= {*goals, after}
-    leaders |= {p for p in inside if flow.insns[p].rep and ROWS[flow.insns[p].row].name not in _JUMPS}
+    leaders |= {p for p in inside if flow.insns[p].rep and ROWS[flow.insns[p].row].name not in JUMPS}
     return leaders & inside
 
 
@@ -206,7 +206,7 @@ def _piece(flow: _Flow, inside: set[int], leaders: set[int], place: int) -> Piec
         piece.insns.append((at, insn))
         piece.weight += insn.weight
         goals, after = flow.onward[at], at + insn.length
-        if goals != [after] or ROWS[insn.row].name in _JUMPS or after not in inside or after in leaders:
+        if goals != [after] or ROWS[insn.row].name in JUMPS or after not in inside or after in leaders:
             break
         at = after
     name = ROWS[insn.row].name
