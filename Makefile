@@ -1,5 +1,6 @@
 # make        everything that has to be right: style, types, tests
 # make run    the comparison that vmsim exists for
+# make kernels  fetches kernels of Debian packages that vmsim runs, and says where to
 # make verify millions of random cases through every engine, against Unicorn; VMSIM_CASES, VMSIM_SEED
 # Needs python3 >= 3.11 and make; everything else goes into .venv.
 
@@ -33,6 +34,9 @@ verify: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/vmsim bench
+
+kernels:
+	.ci/kernels
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import pytest
 
 from isa.asm import Program, assemble
 from vmm import Machine, Result, load_image
@@ -59,8 +56,6 @@ broken:
     mov al, 1
     out 0xf4, al
 """
-# Where packages put their kernels, and where a person may have unpacked them.
-PLACES = ("/boot", "/usr/share/seabios", "/usr/lib/memtest86+")
 
 
 def program(text: str, origin: int = 0x10_0000) -> Program:
@@ -70,15 +65,3 @@ def program(text: str, origin: int = 0x10_0000) -> Program:
 def run(path: Path, mode: str | None = None, budget: int = 1_000_000, **loading: object) -> Result:
     image = load_image(path, **loading)  # type: ignore[arg-type]
     return Machine(image, mode, memory=image.memory).run(budget)
-
-
-def real(pattern: str, package: str) -> Path:
-    """A file that a Debian package brings; the test is skipped where it is absent."""
-    folders = [
-        Path(folder) for folder in (*os.environ.get("VMSIM_KERNELS", "").split(":"), *PLACES) if folder
-    ]
-    for folder in folders:
-        found = sorted(folder.glob(pattern))
-        if found:
-            return found[0]
-    pytest.skip(f"needs {pattern} of the package {package}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from loader_kernels import real, run
+from loader_kernels import run
+from real_kernels import real
 
 from isa.asm import assemble
 from vmm import Machine, Outcome, load_image
@@ -59,14 +60,6 @@ def test_what_is_no_rom_is_refused(rom: Path, tmp_path: Path) -> None:
         load_image(odd, format="bios")
     with pytest.raises(LoadError, match="command line"):
         load_image(rom, bios=rom, line="x")
-
-
-def test_seabios_looks_for_something_to_boot(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = real("bios.bin", "seabios")
-    monkeypatch.setenv("VMSIM_ENGINE", "native")
-    machine = Machine(load_image(path))
-    machine.run(10_000_000)
-    assert b"No bootable device." in machine.devices.firmware_log
 
 
 def test_seabios_boots_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

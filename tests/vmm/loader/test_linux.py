@@ -9,20 +9,14 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from loader_kernels import PUT, program, real, run
+from loader_kernels import PUT, program, run
 
-import guests
 from isa import consts as c
 from isa.state import GDT_BASE, SEL
 from vmm import Machine, Outcome, load_image
 from vmm.image import LoadError, Module
-from vmm.loader.initramfs import read_initrd
 from vmm.modes import MODES
 
-LINE = (
-    "console=ttyS0 nokaslr noapic nolapic acpi=off pci=off nosmp tsc=reliable no_timer_check lpj=1000 nopti "
-    "mitigations=off random.trust_cpu=on cryptomgr.notests audit=0 ima=off evm=off lsm= 8250.nr_uarts=1"
-)
 BY_PROTOCOL = """
 start:
     mov ax, cs
@@ -59,7 +53,6 @@ broken:
     mov al, 1
     out 0xf4, al
 """
-INIT = guests.LIBRARY / "linux" / "init.asm"
 FAITHFUL = [name for name, mode in MODES.items() if mode.promises_equivalence and not mode.paravirtual]
 PACKERS = {
     "gzip": gzip.compress,
@@ -162,34 +155,3 @@ def test_a_ram_disk_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         image = load_image(write(tmp_path, data), modules=(Module("big", bytes(4 << 20)),))
         with pytest.raises(LoadError, match="does not fit"):
             image.arrange(4 << 20)
-
-
-def test_debian_linux_reaches_its_init_and_talks_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmm.terminal import Terminal
-
-    path = real("vmlinuz-6.1*-686-pae", "linux-image-686-pae:i386")
-    monkeypatch.setenv("VMSIM_ENGINE", "native")
-    image = load_image(path, line=LINE, modules=(Module("initrd", read_initrd(INIT)),))
-    machine = Machine(image, memory=image.memory)
-    terminal = Terminal(machine)
-    terminal.feed("anybody there\\n", "init> ", None)  # type: ignore[arg-type]
-    result = terminal.run(600_000_000)
-    assert result.outcome is Outcome.SUCCESS, result.text
-    lines = result.console.splitlines()
-    for said in ("init: ring 3 speaking", "Linux", "child: here", "init: my child ended with 7"):
-        assert said in lines
-    assert "init: you said anybody there" in lines
-
-
-def test_memtest_tests_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vmm.terminal import Terminal, screen
-
-    path = real("memtest86+ia32.bin", "memtest86+")
-    monkeypatch.setenv("VMSIM_ENGINE", "native")
-    image = load_image(path, line="console=ttyS0")
-    assert image.kind == "linux"
-    machine = Machine(image, memory=image.memory)
-    result = Terminal(machine, until="Testing").run(200_000_000)
-    assert result.outcome is Outcome.SUCCESS, result.text
-    shown = "\n".join(screen(machine))
-    assert "Memtest86+ v6" in shown and "Errors: 0" in shown

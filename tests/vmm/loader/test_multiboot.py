@@ -6,12 +6,11 @@ import struct
 from pathlib import Path
 
 import pytest
-from loader_kernels import MULTIBOOT_HEADER, PUT, SHOW_MULTIBOOT, program, real, run
+from loader_kernels import MULTIBOOT_HEADER, PUT, SHOW_MULTIBOOT, program, run
 
-from vmm import Machine, Outcome, load_image
+from vmm import Outcome, load_image
 from vmm.image import LoadError, Module
 from vmm.modes import MODES
-from vmm.terminal import Terminal
 
 KERNEL = MULTIBOOT_HEADER.format(flags=3) + SHOW_MULTIBOOT + PUT
 MODULES = (Module("one", b"first\0"), Module("two", b"second\0", "with words"))
@@ -86,13 +85,3 @@ def test_a_header_that_cannot_be_obeyed_is_refused(tmp_path: Path, header: str, 
 def test_modules_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="bytes of memory"):
         load_image(elf_kernel(tmp_path), modules=(Module("big", bytes(1 << 20)),)).arrange(2 << 20)
-
-
-def test_gnu_mach_looks_for_its_devices_and_misses_its_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = real("gnumach*.gz", "gnumach-image-1.8-486:i386")
-    monkeypatch.setenv("VMSIM_ENGINE", "native")
-    image = load_image(path, line="console=com0")
-    machine = Machine(image, memory=image.memory)
-    result = Terminal(machine, until="No bootstrap code loaded with the kernel!").run(200_000_000)
-    assert result.outcome is Outcome.SUCCESS, result.text
-    assert "biosmem: 000000000000100000:000000000002000000, available" in result.console
