@@ -9,23 +9,25 @@ are looked up with as few comparisons as there can be. Next: `regioncode`, the p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from isa.consts import ARITHMETIC, CS, M32, PAGE_SIZE
+from isa.consts import ARITHMETIC, ATTR_DB, CS, M16, M32, PAGE_SIZE, SS
 from isa.engine.builder import Exit, Native, Saved
-from isa.engine.context import AS_CPL, PAGE_EIP, STORE
+from isa.engine.context import PAGE_EIP, STORE
 from isa.engine.handler import Threaded
 from isa.engine.nativememory import entry
 from isa.engine.records import WORDS, Record, one_flag
 from isa.engine.regionform import goal_of
-from isa.engine.ssa import Block, Pick
+from isa.engine.ssa import Block, Code, Pick
 from isa.engine.words import Value, Word, fit, mask, text, truth
 from isa.faults import Fault, NotModelled
 from isa.insn import Insn
-from isa.state import BASE, EFLAGS, LIMIT
+from isa.state import ATTR, BASE, EFLAGS, LIMIT
 from isa.tlb import CODE, VALID, WRITE
 
 VARIABLES = (*range(8), EFLAGS)
+WINDOW = 64  # bytes; accesses further from each other are looked up by themselves
 REPEAT = 1  # what `eip` is on the ways on which an instruction repeats itself
 
 
@@ -34,8 +36,9 @@ class Lazy(Value):
 
     __slots__ = ("_emit",)
 
-    def __init__(self, code: Any, w: int, emit: Callable[[], Word]) -> None:
+    def __init__(self, code: Code, w: int, emit: Callable[[], Word]) -> None:
         self.code, self.w, self._emit = code, w, emit
+        self.root = code.name("lazy"), 0
 
     @property
     def text(self) -> str:  # type: ignore[override]
@@ -50,7 +53,7 @@ class Eflags(Lazy):
 
     __slots__ = ("_rest",)
 
-    def __init__(self, code: Any, rest: Word, emit: Callable[[], Word]) -> None:
+    def __init__(self, code: Code, rest: Word, emit: Callable[[], Word]) -> None:
         super().__init__(code, 32, emit)
         self._rest = rest
 
@@ -58,6 +61,56 @@ class Eflags(Lazy):
         if isinstance(other, int) and not other & ARITHMETIC:
             return self._rest & other
         return super().__and__(other)
+
+
+class Address(Lazy):
+    """EIP of a place in the page."""
+
+    __slots__ = ("_builder", "_place")
+
+    def __init__(self, builder: RegionBuilder, place: int) -> None:
+        super().__init__(builder.code, 32, lambda: builder.context(PAGE_EIP, "i32", 32) + place)
+        self._builder, self._place = builder, place
+
+    def __add__(self, other: Word) -> Word:
+        if isinstance(other, int):
+            return Address(self._builder, (self._place + other) & M32)
+        return super().__add__(other)
+
+
+@dataclass(slots=True)
+class _Window:
+    """Bytes around an access that are known to lie in the same page.
+
+    It grows with the accesses that follow, as far as `WINDOW`, and with it the comparison at the first one:
+    where that fails, it is the first one's handler that goes on.
+    """
+
+    at: int  # the first access, relative to the root of its address
+    low: int  # the window, relative to the first access
+    high: int
+    pointer: str
+    block: Block
+    line: int  # the comparison, in the block
+    names: tuple[str, str, str]
+
+    def holds(self, at: int, size: int) -> bool:
+        """Whether an access lies in the window, or the window could be made to hold it."""
+        distance = ((at - self.at + (1 << 31)) & M32) - (1 << 31)
+        low, high = min(self.low, distance), max(self.high, distance + size)
+        if high - low > WINDOW:
+            return False
+        if (low, high) != (self.low, self.high):
+            self.low, self.high = low, high
+            self.compare()
+        return True
+
+    def compare(self) -> None:
+        """Write the comparison."""
+        offset, moved, good = self.names
+        limit = PAGE_SIZE - (self.high - self.low)
+        self.block.lines[self.line] = f"{moved} = add i32 {offset}, {self.low}"
+        self.block.lines[self.line + 1] = f"{good} = icmp ule i32 {moved}, {limit}"
 
 
 class RegionBuilder(Threaded):
@@ -82,7 +135,7 @@ class RegionBuilder(Threaded):
         goal = goal_of(place, insn)
         self.place, self.cold, self.eip = place, None, None
         self.direct = goal is not None and 0 <= goal < PAGE_SIZE
-        self.here, self.next = self.address(place), self.address(place + insn.length)
+        self.here, self.next = Address(self, place), Address(self, place + insn.length)
         self.before = self.save()
 
     # -- variables --------------------------------------------------------------------------------
@@ -99,7 +152,8 @@ class RegionBuilder(Threaded):
                 self.cached[n] = self._early(f"load i32, ptr {at.text}", 32)
         return self.cached[n]
 
-    at_head = initial
+    def at_head(self, n: int) -> Word:
+        return self.initial(n)
 
     def _early(self, instruction: str, w: int) -> Value:
         """Emit before everything else in the piece."""
@@ -115,10 +169,6 @@ class RegionBuilder(Threaded):
         Native.merge(self, saved, pick)
         if any(s.eip is not saved[0].eip for s in saved):
             self.eip = pick(repeats)
-
-    def address(self, place: int) -> Lazy:
-        """EIP of a place in the page."""
-        return Lazy(self.code, 32, lambda: self.context(PAGE_EIP, "i32", 32) + place)
 
     # -- flags ------------------------------------------------------------------------------------
     def cf(self) -> Word:
@@ -182,24 +232,28 @@ class RegionBuilder(Threaded):
 
     def _look_up(self, linear: Word, size: int, access: int) -> str:
         """Where `size` bytes lie in the host; all that is not plain goes out by the cold exit."""
+        code = self.code
         if not isinstance(linear, Value):
-            linear = self.code.value(f"or i32 {linear}, 0", 32)
-        linear = linear.fit(32)
-        key = ("pointer", linear.text, access | AS_CPL)
-        known, name = self.memo.get(key, (0, ""))
-        if known >= size:
-            return str(name)
-        found, _ = entry(self, "%tlb", WRITE if access else 0, linear >> 12)  # type: ignore[arg-type]
-        good: Any = (found & CODE) == VALID if access else found != 0
-        low: Any = linear & mask(12)
-        if size > 1:
-            good = good & (low <= 4096 - size)
-        self.guard(good)
-        at: Any = found + low
-        name = self.code.value(f"getelementptr i8, ptr %ram, i64 {at.widen(64).text}", 64).text
-        name = self.code.value(f"getelementptr i8, ptr {name}, i64 -{VALID}", 64).text
-        self.memo[key] = (size, name)
-        return name
+            linear = code.value(f"or i32 {linear}, 0", 32)
+        linear = linear.fit(32).now()
+        root, at = linear.root
+        window = self.memo.get(("window", root, access))
+        if window is None or not window.holds(at, size):
+            found, _ = entry(self, "%tlb", WRITE if access else 0, linear >> 12)  # type: ignore[arg-type]
+            good: Any = (found & CODE) == VALID if access else found != 0
+            low: Any = linear & mask(12)
+            block = code.current()
+            window = _Window(
+                at, 0, size, "", block, len(block.lines), (low.text, "%" + code.name(), "%" + code.name())
+            )
+            block.lines += ["", ""]
+            window.compare()
+            self.guard(good & Value(code, window.names[2], 1))
+            frame: Any = found + low
+            window.pointer = code.value(f"getelementptr i8, ptr %ram, i64 {frame.widen(64).text}", 64).text
+            self.memo["window", root, access] = window
+        offset = (((at - window.at + (1 << 31)) & M32) - (1 << 31)) - VALID
+        return code.value(f"getelementptr i8, ptr {window.pointer}, i64 {offset}", 64).text
 
     # -- leaving ----------------------------------------------------------------------------------
     def exit(
@@ -247,6 +301,10 @@ class RegionBuilder(Threaded):
             code.current().end = "br label %away"
 
     # -- control ----------------------------------------------------------------------------------
+    def _stack_mask(self, b: Any) -> Word:
+        known = self.known.get(ATTR + SS)
+        return super()._stack_mask(b) if known is None else M32 if known & ATTR_DB else M16
+
     def check_target(self, target: Word) -> None:
         if not self.direct and self.known.get(LIMIT + CS) != M32:
             super().check_target(target)
