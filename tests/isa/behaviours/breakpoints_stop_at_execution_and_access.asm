@@ -77,27 +77,6 @@ case "a push meets it"
         pop eax
         show eax
 
-case "a string of stores, each iteration"
-        mov dword ptr [returns], 2
-        arm 0, word1 + 4, 0x000D0401
-        mov edi, word1
-        mov ecx, 3
-        mov eax, 0
-        rep stosd
-        nop
-        show ecx
-
-case "a read and a write by one instruction meet two, and a disabled one that matches is told, too"
-        mov dword ptr [returns], 2
-        arm 0, word1, 0x400
-        mov dword ptr [returns], 2
-        arm 1, word1, 0x400
-        mov dword ptr [returns], 2
-        arm 2, word1, 0x0F1D0404
-        add dword ptr [word1], 1
-        nop
-        show [word1]
-
 case "G without L"
         mov dword ptr [returns], 2
         arm 0, word1, 0x000D0402
@@ -119,6 +98,17 @@ case "the end: DR6 is not cleared by itself"
         show eax
         mov eax, dr7
         show eax
+case "a read and a write by one instruction meet two, and a disabled one that matches is told, too"
+        mov dword ptr [returns], 2
+        arm 0, word1, 0x400
+        mov dword ptr [returns], 2
+        arm 1, word1, 0x400
+        mov dword ptr [returns], 2
+        arm 2, word1, 0x0F1D0404
+        add dword ptr [word1], 1
+        nop
+        show [word1]
+
 done
 stub_rf: inc dword ptr [count]
         or dword ptr [esp + 8], 0x10000
