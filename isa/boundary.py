@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from isa.engine.reference import Reference
 
 AFTER_MOV_SS = 3  # SHADOW then
+ENDLESS = 10_000  # faults delivered at the same instruction count: a real processor would go on for ever
 
 
 class Boundary:
@@ -41,6 +42,9 @@ class Boundary:
     policy: TrapPolicy
     interrupts: InterruptSource | None
     stop_requested: bool
+    count: int
+    faulted_at = -1  # the count at the latest fault, and how many there have been at it
+    in_vain = 0
     on_delivery: Callable[[int, Fault | None, int], None] | None
 
     def _one(self) -> Insn:
@@ -142,6 +146,11 @@ class Boundary:
 
     def _nested(self, fault: Fault) -> Exit | None:
         """Deliver a fault; a fault while doing so may be a double fault, and the next one a shutdown."""
+        if self.count != self.faulted_at:
+            self.faulted_at, self.in_vain = self.count, 0
+        self.in_vain += 1
+        if self.in_vain > ENDLESS:
+            return Exit(Reason.ENDLESS, faults=(fault,))
         history = [fault]
         while True:
             try:

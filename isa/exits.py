@@ -23,6 +23,7 @@ class Reason(Enum):
     SOFTWARE_INTERRUPT = "an INT n that the policy wants"
     INSTRUCTION = "an instruction that the policy wants"
     SHUTDOWN = "a triple fault"
+    ENDLESS = "fault after fault, and no instruction completes"
     NOT_MODELLED = "something that vmsim does not have"
     BREAKPOINT = "an address where the caller wanted to stop"
     STOP = "somebody asked to stop"

@@ -125,6 +125,12 @@ class Mode(ABC):
                 f"triple fault at {location}: {chain}, and no handler could be entered",
                 self.describe_state(),
             )
+        if leave.reason is Reason.ENDLESS:
+            return Stop(
+                Outcome.UNHANDLED,
+                f"faults without end at {location}: {leave.faults[0]}, and no handler completes an instruction",
+                self.describe_state(),
+            )
         if leave.reason is Reason.NOT_MODELLED:
             text = format_insn(leave.insn, self.guest.s[EIP]) if leave.insn else "what it needs"
             what = leave.what if leave.insn is None or leave.what != leave.insn.name else text

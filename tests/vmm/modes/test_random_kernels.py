@@ -1,4 +1,7 @@
-"""Random kernels with system instructions: every faithful mode gives what bare hardware gives."""
+"""Random kernels with system instructions: every faithful mode gives what bare hardware gives.
+
+`VMSIM_RANDOM` is how many for each mode, `VMSIM_SEED` the first.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from vmm import Machine, Outcome
 from vmm.modes import MODES
 
 BUDGET = 3_000
-PER_BATCH = 50
 BATCHES = 8
+PER_BATCH = max(1, int(os.environ.get("VMSIM_RANDOM", "400")) // BATCHES)
 MEMORY = 2 << 20
 SEED = int(os.environ.get("VMSIM_SEED", random.SystemRandom().getrandbits(24)))
 FAITHFUL = [name for name, mode in MODES.items() if mode.promises_equivalence and not mode.paravirtual]
