@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from accepted import Accepted, accepted
-from cases import FS_BASE, GS_BASE, Form, State, undefined
+from cases import FS_BASE, GS_BASE, STRINGS, Form, State, undefined
 from unicorn_child import NO_VECTOR
 
 from isa import consts as c
 from isa.disasm import format_insn
-from isa.insn import Kind
+from isa.insn import Insn, Kind, Operand
 from isa.state import EFLAGS, EIP
 from isa.table import ROWS
 
 COMPARED = c.ARITHMETIC | c.DF
 VECTOR, ERROR = EFLAGS + 1, EFLAGS + 2
 SHOWN = 3  # mismatches of a row that are shown
+BIT_STRINGS = frozenset({"bt", "bts", "btr", "btc"})
+STACK = frozenset("push pop call ret pusha popa pushf popf enter leave".split())
+LARGEST = 124  # bytes that an instruction accesses in one piece, ENTER's
 Found = dict[str, tuple[Any, Any]]
 
 
@@ -83,23 +86,42 @@ def _brief(mine: list, other: list) -> str:
     return " ".join(f"{at:#x}:{data.hex()}" for at, data in mine if (at, data) not in other) or "unchanged"
 
 
-def facts(form: Form, vector: int) -> dict[str, Any]:
-    """What `accepted` asks of a case, in which only the last instruction can be at fault."""
-    insn = form.insns[-1]
-    return {
+def excuse(k: Case, ours: Any, found: Found) -> Accepted | None:
+    """The accepted divergence that this is. Only the last instruction of a form can be at fault."""
+    insn, words = k.form.insns[-1], ours[0]
+    facts = {
         "name": ROWS[insn.row].name,
         "width": insn.w,
         "address_width": insn.aw,
         "segment": insn.segment,
-        "vector": vector,
+        "vector": words[VECTOR],
         "lock": insn.lock,
         "both_repeats": {0xF2, 0xF3} <= set(insn.raw[:-1]),
+        "wraps": wraps(insn, words),
     }
+    return accepted("unicorn", facts, found)
 
 
-def excuse(k: Case, ours: Any, found: Found) -> Accepted | None:
-    """The accepted divergence that this is."""
-    return accepted("unicorn", facts(k.form, ours[0][VECTOR]), found)
+def wraps(insn: Insn, registers: Sequence[int]) -> bool:
+    """Whether an operand reaches beyond FFFFFFFF; the registers are those at the instruction, which has
+    changed nothing if it faulted."""
+    name = ROWS[insn.row].name
+    reach = [_offset(o, registers) for o in insn.operands if o.kind is Kind.MEM]
+    if name in BIT_STRINGS and reach and insn.src.kind is not Kind.IMM:
+        index = registers[insn.src.n] & c.MASK[insn.w]
+        reach = [reach[0] + ((index ^ 1 << insn.w - 1) - (1 << insn.w - 1) >> 3) & c.M32]
+    if name in STRINGS:
+        reach += [registers[c.ESI], registers[c.EDI]]
+    if name in STACK:
+        for pointer in (registers[c.ESP], registers[c.EBP]):
+            reach += [pointer, pointer - LARGEST & c.M32]
+    return any(offset > c.M32 - LARGEST for offset in reach)
+
+
+def _offset(o: Operand, registers: Sequence[int]) -> int:
+    base = registers[o.base] if o.base >= 0 else 0
+    index = registers[o.index] << o.scale if o.index >= 0 else 0
+    return base + index + o.value & c.MASK[o.aw]
 
 
 # -- reports ------------------------------------------------------------------------------------------------
@@ -129,9 +151,7 @@ def _memory(k: Case, picture: bytes) -> str:
     for insn in k.form.insns[:1]:
         for o in insn.operands:
             if o.kind is Kind.MEM:
-                base = k.state.registers[o.base] if o.base >= 0 else 0
-                index = k.state.registers[o.index] << o.scale if o.index >= 0 else 0
-                at = (base + index + o.value & c.MASK[o.aw]) + {c.FS: FS_BASE, c.GS: GS_BASE}.get(o.n, 0)
+                at = _offset(o, k.state.registers) + {c.FS: FS_BASE, c.GS: GS_BASE}.get(o.n, 0)
                 text += f" [{at:x}]={picture[at : at + 8].hex()}"
     return text
 
@@ -160,8 +180,9 @@ class Tally:
 
     agreed: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
-    dropped: int = 0
+    dropped: int = 0  # cases that touch memory that is not there
     crashes: int = 0
+    regions: int = 0  # cases that began in a region
     accepted: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, list[str]] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Sequence
 
 from cases import FS_BASE, GS_BASE, IMAGE_SIZE, Form, State
 from unicorn_child import ANSWER, NO_VECTOR, SLOT, changed
@@ -18,7 +19,7 @@ from isa.memory import PhysicalMemory, Ram
 from isa.segment import encode_descriptor
 from isa.state import ATTR, BASE, EFLAGS, EIP, FLAT_CODE, FLAT_DATA, LIMIT, SEL
 
-CODE_AT, CODE_SIZE, GDT_AT = 0x10_0000, 0x10000, 0x20_0000
+CODE_AT, CODE_SIZE, GDT_AT = 0x55_0000, 0x10000, 0x66_0000  # no edge values, so seldom hit
 FORMS_AT_ONCE = CODE_SIZE // SLOT
 MOST = 400  # instructions of one case, counting the iterations of REP
 
@@ -53,11 +54,14 @@ class Unmapped(Exception):
 
 
 class StrictMemory(PhysicalMemory):
-    """RAM for image and code, and nothing in between."""
+    """RAM for the image and, not for stores, the code; nothing in between."""
 
     def frame(self, number: int) -> int:
         at = number << 12
         return at if at < IMAGE_SIZE or CODE_AT <= at < CODE_AT + CODE_SIZE else -1
+
+    def store_frame(self, number: int) -> int:
+        return self.frame(number) if number << 12 < IMAGE_SIZE else -1
 
     def read(self, address: int, size: int) -> int:
         raise Unmapped
@@ -72,6 +76,8 @@ Answer = tuple[array, list[tuple[int, bytes]], int]
 
 class Processor:
     """A processor in one engine, one case at a time."""
+
+    entered = 0  # cases that began in a region
 
     def __init__(self, engine: str, bits: int, stack: int) -> None:
         self.bits = bits
@@ -88,8 +94,8 @@ class Processor:
         self.cpu.sync()
         self.fresh = bytes(s)
 
-    def load(self, picture: bytes, code: bytes) -> None:
-        """Memory and code of a batch."""
+    def load(self, picture: bytes, code: bytes, forms: Sequence[Form]) -> None:
+        """Memory and code of a batch, with the forms in its slots."""
         self.picture = picture
         self.ram.write(0, picture)
         self.ram.write(CODE_AT, code)

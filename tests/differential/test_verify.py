@@ -22,7 +22,8 @@ pytest.importorskip("unicorn")
 
 CASES, SEED, ENGINES = verify.settings()
 CASES = int(os.environ.get("VMSIM_CASES", "220000"))
-PARTS = {name: (wanted, run) for name, wanted, run in verify.parts(CASES)}
+STATES = 40  # of a form: fewer than in a long run, and so more forms
+PARTS = {name: (wanted, run) for name, wanted, run in verify.parts(CASES, STATES)}
 BARE = Setting(32, 32)
 
 
@@ -64,7 +65,7 @@ def prepared(made: verify.Comparison, code: str, registers: tuple[int, ...] = (0
         rest = rest[insns[-1].length :]
     k = Case(0, Form(tuple(insns), 32), State(registers, c.FLAGS_ONE))
     made.code = verify.laid_out([k.form.code])
-    made.reference.load(made.picture, made.code)
+    made.reference.load(made.picture, made.code, [k.form])
     return k
 
 

@@ -68,7 +68,7 @@ class Child:
         self.size: int = setup["size"]
         self.memory = (ctypes.c_char * self.size).from_buffer(block)
         uc.mem_map_ptr(0, self.size, unicorn.UC_PROT_ALL, ctypes.addressof(self.memory))
-        uc.mem_map(self.code_at, setup["code_size"])
+        uc.mem_map(self.code_at, setup["code_size"], unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         uc.mem_map(setup["gdt_at"], 0x1000)
         uc.mem_write(setup["gdt_at"], setup["gdt"])
         uc.reg_write(X.UC_X86_REG_GDTR, (0, setup["gdt_at"], len(setup["gdt"]) - 1, 0))

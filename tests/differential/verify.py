@@ -33,7 +33,7 @@ from x87_verify import judge, verify_x87
 from isa.cpu import ENGINES
 
 SETTINGS = {Setting(32, 32): 6, Setting(16, 16): 3, Setting(32, 16): 1}  # and their shares
-FORMS, STATES = 128, 8  # in a batch
+FORMS, STATES = 128, 100  # in a batch, and of a form: compiling one costs more than running it
 NATIVE = tuple(name for name in ENGINES if name not in ("auto", "reference"))
 X87_SHARE = 1
 FENCE = b"\xeb\xfe"  # jmp to itself
@@ -45,14 +45,24 @@ def quiet(tally: Tally) -> None:
     """No progress is shown."""
 
 
+def tier(engine: str) -> type[Processor]:
+    """What runs cases in an engine. Native ones need what is not everywhere."""
+    if engine == "reference":
+        return Processor
+    from tiers import Handlers, Regions
+
+    return Handlers if engine == "handlers" else Regions
+
+
 class Comparison:
     """The engines and Unicorn, side by side, in one setting."""
 
-    def __init__(self, setting: Setting, seed: int, engines: tuple[str, ...]) -> None:
+    def __init__(self, setting: Setting, seed: int, engines: tuple[str, ...], states: int = STATES) -> None:
         self.setting = setting
+        self.states = states
         self.random = Random(seed * 64 + setting.bits + setting.stack // 16)
         self.reference = Processor("reference", setting.bits, setting.stack)
-        self.engines = {name: Processor(name, setting.bits, setting.stack) for name in engines}
+        self.engines = {name: tier(name)(name, setting.bits, setting.stack) for name in engines}
         self.tally = Tally()
         setup = {
             "code_at": CODE_AT,
@@ -71,6 +81,7 @@ class Comparison:
         with self.oracle:
             while self.tally.judged < wanted:
                 self.batch(list(islice(source, FORMS)))
+                self.tally.regions = sum(engine.entered for engine in self.engines.values())
                 progress(self.tally)
         return self.tally
 
@@ -83,11 +94,11 @@ class Comparison:
         asked = [
             Case(slot, form, state(random, form, stack, supply))
             for slot, form in enumerate(chosen)
-            for _ in range(STATES)
+            for _ in range(self.states)
         ]
         self.oracle.send((self.picture, self.code), [question(k) for k in asked])
         for processor in (self.reference, *self.engines.values()):
-            processor.load(self.picture, self.code)
+            processor.load(self.picture, self.code, chosen)
         answers = [self.reference.run(k.slot, k.form, k.state) for k in asked]
         others = {
             name: [
@@ -174,20 +185,27 @@ def question(k: Case) -> bytes:
     return array("I", (k.slot, length, *k.state.registers, k.state.eflags)).tobytes()
 
 
-def parts(cases: int) -> Iterator[tuple[str, int, Callable[[int, int, tuple[str, ...], Progress], Tally]]]:
+def parts(
+    cases: int, states: int = STATES
+) -> Iterator[tuple[str, int, Callable[[int, int, tuple[str, ...], Progress], Tally]]]:
     """Name, number of cases, and what runs them: every setting, then the x87."""
     whole = sum(SETTINGS.values()) + X87_SHARE
     for setting, share in SETTINGS.items():
-        yield str(setting), cases * share // whole, partial(compare, setting)
+        yield str(setting), cases * share // whole, partial(compare, setting, states)
     oracle = "the processor at hand" if Hardware.available() else "Unicorn"
     yield f"x87, against {oracle}", cases * X87_SHARE // whole, compare_x87
 
 
 def compare(
-    setting: Setting, wanted: int, seed: int, engines: tuple[str, ...], progress: Progress = quiet
+    setting: Setting,
+    states: int,
+    wanted: int,
+    seed: int,
+    engines: tuple[str, ...],
+    progress: Progress = quiet,
 ) -> Tally:
     """One setting."""
-    return Comparison(setting, seed, engines).run(wanted, progress)
+    return Comparison(setting, seed, engines, states).run(wanted, progress)
 
 
 def compare_x87(wanted: int, seed: int, engines: tuple[str, ...], progress: Progress = quiet) -> Tally:
@@ -236,7 +254,7 @@ def main() -> int:
     print(f"VMSIM_SEED={seed} VMSIM_CASES={cases}; engines: reference {' '.join(engines)}", flush=True)
     agreed: Counter[str] = Counter()
     excuses: Counter[str] = Counter()
-    mismatches = 0
+    mismatches = regions = 0
     for name, wanted, run in parts(cases):
         line = Line(name, wanted)
         tally = run(wanted, seed, engines, line)
@@ -247,8 +265,10 @@ def main() -> int:
         agreed += tally.agreed
         excuses += tally.accepted
         mismatches += tally.mismatches
+        regions += tally.regions
     for engine, count in agreed.items():
         print(f"{engine}: {count:,} cases agree")
+    print(f"in regions: {regions:,} cases")
     print(f"accepted divergences (tests/differential/accepted.py): {sum(excuses.values()):,}")
     for title, count in excuses.most_common():
         print(f"  {count:>9,}  {title}")
@@ -264,7 +284,8 @@ def summary(tally: Tally) -> str:
     engines = ", ".join(f"{name} {count:,}" for name, count in tally.agreed.items())
     return (
         f"{tally.judged:,} cases of {len(tally.rows)} instructions; agree: {engines}; "
-        f"{tally.dropped:,} showed nothing, Unicorn died on {tally.crashes}; {tally.mismatches} wrong"
+        f"{tally.regions:,} in regions; {tally.dropped:,} showed nothing, Unicorn died on {tally.crashes}; "
+        f"{tally.mismatches} wrong"
     )
 
 

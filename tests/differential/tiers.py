@@ -1,0 +1,119 @@
+"""The native tiers under test: handlers, and regions, which are made on purpose around every form.
+
+Left to itself the engine makes regions where it is hot, and compiles one at a time. Here all forms of a batch
+are compiled as one module before the first case, and each case begins in its region, which goes on into the
+fence behind it; with a budget for exactly the form it would be left to the handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cases import ALONE, Form, State
+from processor import CODE_AT, Answer, Processor
+from unicorn_child import SLOT
+
+from isa.engine.kernel import DECLARATIONS
+from isa.engine.regioncode import Region
+from isa.engine.regionform import compilable, form
+from isa.engine.regions import _Page, _Ready
+from isa.engine.regionstore import RegionStore, name_of
+from isa.engine.ssa import METADATA
+from isa.engine.threaded import Threaded
+from isa.engine.words import TraceError
+from isa.insn import Insn
+from isa.table import ROWS
+
+BEYOND = 8  # instructions at the fence
+
+
+class Handlers(Processor):
+    """An engine that runs natively; all that a batch needs is compiled at once."""
+
+    def __init__(self, engine: str, bits: int, stack: int) -> None:
+        super().__init__(engine, bits, stack)
+        self.cpu.run(0)
+        assert self.cpu.native is not None
+        self.native: Threaded = self.cpu.native
+
+    def start(self, slot: int) -> int:
+        return slot * SLOT + (0 if self.bits == 16 else CODE_AT)
+
+    def load(self, picture: bytes, code: bytes, forms: Sequence[Form]) -> None:
+        super().load(picture, code, forms)
+        pool, library = self.native.pool, self.native.library
+        for slot, chosen in enumerate(forms):
+            offset = slot * SLOT & 0xFFF
+            for insn in chosen.insns:
+                library.look_up(insn, offset)
+                offset += insn.length
+        library.compile()
+        for slot in range(len(forms)):
+            pool.resolve(self.start(slot))
+
+
+class Regions(Handlers):
+    """The same with regions."""
+
+    def __init__(self, engine: str, bits: int, stack: int) -> None:
+        super().__init__(engine, bits, stack)
+        assert self.native.regions is not None
+        self.regions = self.native.regions
+        self.regions.pace = type(self.regions.pace)(slice=1 << 40, longest=1 << 40)
+        self.regions.slice = 1 << 40
+
+    def load(self, picture: bytes, code: bytes, forms: Sequence[Form]) -> None:
+        super().load(picture, code, forms)
+        self.inside: set[int] = set()
+        ready: list[tuple[int, str, _Ready]] = []
+        texts: dict[str, str] = {}
+        known = self.regions._known()
+        for slot, chosen in enumerate(forms):
+            made = self.plan(slot, chosen)
+            if made is None:
+                continue
+            name = name_of(made.plan, known, self.bits)
+            if name not in texts:
+                try:
+                    texts[name] = Region(name, made.plan, known).trace()
+                except TraceError:
+                    continue
+            ready.append((slot, name, made))
+        if not texts:
+            return
+        self.store = RegionStore(self.native.library.addresses)  # the code of the batch before is given up
+        self.store._folder = None
+        self.store.compile(next(iter(texts)), DECLARATIONS + "".join(texts.values()) + METADATA)
+        for slot, name, made in ready:
+            address = self.store._engine.get_function_address(name)
+            self.regions._put(_Ready(made.page, made.version, made.plan, address))
+            self.inside.add(slot)
+
+    def plan(self, slot: int, chosen: Form) -> _Ready | None:
+        """The region that begins with a form, if there can be one."""
+        engine, pool = self.native.engine, self.native.pool
+        if not compilable(chosen.insns[0]) or ROWS[chosen.insns[0].row].index in pool.reference_only:
+            return None
+        linear = CODE_AT + slot * SLOT
+        number = engine.tlb.fetch[engine.user][linear >> 12] - 1
+        key, place = engine.key, linear & 0xFFF
+        insns = engine.ram.code[engine.ram.code_offsets[number]].insns
+
+        def look(at: int) -> Insn | None:
+            ours = place <= at < place + SLOT and pool.is_made(number, at | key)
+            return insns.get(at | key) if ours else None
+
+        plan = form(place, look)
+        if plan is None or plan.heads != (place,):
+            return None
+        page = self.regions.pages.setdefault((number, key), _Page())
+        page.covered |= {at for piece in plan.pieces.values() for at, _ in piece.insns}
+        return _Ready((number, key), page.version, plan, 0)
+
+    def run(self, slot: int, form: Form, state: State, budget: int = 0) -> Answer | None:
+        if slot not in self.inside or ROWS[form.insns[-1].row].name in ALONE:
+            return super().run(slot, form, state, budget)
+        self.entered += 1
+        answer = super().run(slot, form, state, budget + BEYOND)
+        assert answer is not None
+        return answer
