@@ -14,14 +14,15 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from isa.engine.context import MAX_PAGES, MAX_RECORDS, PAGE_ENTRIES, RECORD_SIZE
-from isa.engine.shapes import EVERYTHING, SYMBOLIC, Shape, has_handler, shape_of
-from isa.engine.store import Store
+from isa.engine.shapes import EVERYTHING, SYMBOLIC, Shape, has_handler, in_page, shape_of
+from isa.engine.store import Store, default
 from isa.engine.words import TraceError
 
 if TYPE_CHECKING:
     from isa.insn import Insn
 
 NEVER = -1
+MAX_KNOWN = 1 << 17  # instructions
 ORIGINALS_BYTES = MAX_RECORDS * 8
 POOL_BYTES, PAGES_BYTES = MAX_RECORDS * RECORD_SIZE, MAX_PAGES * PAGE_ENTRIES * 4
 
@@ -37,9 +38,10 @@ class Library:
     """Addresses of handlers by the names of their shapes."""
 
     def __init__(self, store: Store | None = None) -> None:
-        self.store = store or Store()
+        self.store = store or default()
         self.addresses: dict[str, int] = {}
         self.levels: dict[Shape, int] = {}
+        self._known: dict[tuple[int, bool], tuple[Insn, bytes, str]] = {}  # the Insn keeps its id taken
         self._texts: dict[str, str] = {}
         self._lock = RLock()
         self.on_compile: Callable[[int], None] | None = (
@@ -55,20 +57,30 @@ class Library:
         self.outside = self.addresses["outside"]
 
     def look_up(self, insn: Insn, offset: int) -> tuple[int, bytes, str]:
-        """(address of the handler or 0, the record's fields, the handler's name or "") of an instruction."""
+        """(address of the handler or 0, the record from R_LENGTH on, the handler's name or "")."""
+        key = id(insn), in_page(insn, offset)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            known = self._known[key] = (insn, *self._handler_of(insn, offset))
+        _, fields, name = known
+        return self.addresses.get(name, 0), fields, name
+
+    def _handler_of(self, insn: Insn, offset: int) -> tuple[bytes, str]:
+        """What `look_up` gives; the handler's text is there, or has been traced."""
         if not has_handler(insn):
-            return 0, shape_of(insn, offset, EVERYTHING)[1], ""
+            return shape_of(insn, offset, EVERYTHING)[1], ""
         shape, fields = shape_of(insn, offset, SYMBOLIC)
         level = self.levels.get(shape)
         if level is None:
             level = self._level(shape, insn, offset)
         if level == NEVER:
-            return 0, fields, ""
+            return fields, ""
         if level != SYMBOLIC:
             shape, fields = shape_of(insn, offset, level)
-            if shape.name not in self.addresses and shape.name not in self._texts:
-                self._trace(shape)
-        return self.addresses.get(shape.name, 0), fields, shape.name
+            self._trace(shape)
+        return fields, shape.name
 
     def _level(self, shape: Shape, insn: Insn, offset: int) -> int:
         """How much a handler for this shape has to know."""

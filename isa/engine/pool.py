@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 AHEAD = 32  # instructions decoded at once
 _ENDS = frozenset("jmp ret retf iret hlt ud2".split()) | {"jmp far"}
-_POINTERS = struct.Struct("<QQQ")
+_RECORD = struct.Struct("<QQQI36s")
 
 
 class Pool:
@@ -162,14 +162,8 @@ class Pool:
             handler = self.library.elsewhere
             if name:
                 self.waiting.append((index, name))
-        _POINTERS.pack_into(
-            self.records,
-            at,
-            handler,
-            self.address + follower * RECORD_SIZE,
-            self.address + goal * RECORD_SIZE,
-        )
-        self.records[at + R_OFFSET : at + RECORD_SIZE] = fields
+        following, target_record = (self.address + n * RECORD_SIZE for n in (follower, goal))
+        _RECORD.pack_into(self.records, at, handler, following, target_record, offset, fields)
 
     def finish(self) -> None:
         """Give the records that wait their handlers."""

@@ -16,8 +16,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from isa.cache import directory, read, write
 from isa.engine.regionform import Plan
-from isa.engine.store import _pack, _replace, _unpack, directory, sources_digest
+from isa.engine.store import version
 
 KEPT = 512  # files; a region takes 2 to 20 KB
 KERNEL = ("dispatch", "redo", "h_flags", "h_cf", "h_of")
@@ -38,7 +39,6 @@ class RegionStore:
     """Regions of this process by their names, on disk if there is a place for them."""
 
     def __init__(self, addresses: Mapping[str, int]) -> None:
-        import llvmlite
         import llvmlite.binding as llvm
 
         self._llvm = llvm
@@ -50,10 +50,7 @@ class RegionStore:
         self._machine = target.create_target_machine(opt=1, cpu=llvm.get_host_cpu_name())
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
         place = directory()
-        host = f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {sources_digest()}"
-        self._folder: Path | None = None
-        if place is not None:
-            self._folder = place / f"regions-{hashlib.blake2b(host.encode(), digest_size=12).hexdigest()}"
+        self._folder: Path | None = place / f"regions-{version()}" if place is not None else None
         self.compiled = 0  # regions compiled by this process, not read from disk
 
     def find(self, name: str) -> int:
@@ -63,10 +60,11 @@ class RegionStore:
             if found or self._folder is None:
                 return found
             path = self._folder / f"{name}.o"
-            with suppress(OSError, ValueError):
-                data, _ = _unpack(path.read_bytes())
-                found = self._link(name, data)
-                os.utime(path)
+            data = read(path)
+            if data is not None:
+                with suppress(OSError, ValueError):
+                    found = self._link(name, data)
+                    os.utime(path)
             return found
 
     def compile(self, name: str, ir: str) -> int:
@@ -78,7 +76,7 @@ class RegionStore:
         self.compiled += 1
         with self._lock:
             if self._folder is not None:
-                _replace(self._folder / f"{name}.o", _pack(data, [name]))
+                write(self._folder / f"{name}.o", data)
                 if self.compiled % 64 == 1:
                     _prune(self._folder)
             return self._link(name, data)

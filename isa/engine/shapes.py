@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 from isa.consts import ESP
-from isa.engine.context import R_DISP, R_IMM, R_LENGTH, R_OFFSET, R_REGS, R_SCALE
+from isa.engine.context import R_DISP, R_IMM, R_LENGTH, R_REGS, R_SCALE
 from isa.insn import Insn, Kind, Operand
 from isa.table import ROWS
 
+_WORDS = Struct("<9I")
 DYNAMIC = 1000  # word numbers from here on mean the registers named in the record
 SYMBOLIC, REGISTERS, EVERYTHING = range(3)  # levels: what is known while compiling
 
@@ -24,7 +26,7 @@ _REGISTER_KINDS = (Kind.REG32, Kind.REG16, Kind.REG8)
 # Their immediates decide much: a count of 0 changes no flag.
 _KNOWN_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd".split())
 # Not worth a handler: they end in the reference engine anyway, or are rare and long.
-_ELSEWHERE = frozenset("hlt,cpuid,rdmsr,wrmsr,in,out,ins,outs,unmodelled,mov dr".split(","))
+_ELSEWHERE = frozenset("int1,hlt,cpuid,rdmsr,wrmsr,in,out,ins,outs,unmodelled,mov dr".split(","))
 
 _LOOKS_AT_BASE = frozenset({"pop"})  # POP [ESP] means the ESP after the pop
 
@@ -66,6 +68,7 @@ class Shape:
         operands, immediates = [], 0
         for kind, w, n, known, shift, base, index, aw in self.operands:
             scale: Any = 0
+            number: Any = n
             if known is not None:
                 word: Any = known
             elif kind == Kind.MEM:
@@ -73,7 +76,9 @@ class Shape:
             else:
                 word = value(f"imm{immediates}")
                 immediates += 1
-            operands.append(Operand(Kind(kind), w, n, word, shift, base, index, scale, aw))
+            if kind == Kind.FAR and known is None:
+                number = value("imm1")
+            operands.append(Operand(Kind(kind), w, number, word, shift, base, index, scale, aw))
         name = ROWS[self.row].name
         return Insn(
             self.row, name, 0, self.w, b"", tuple(operands), self.aw, self.cc, self.rep, False, self.segment,
@@ -88,7 +93,7 @@ def has_handler(insn: Insn) -> bool:
 
 
 def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
-    """The shape of an instruction at `offset` in its page, and its record without the pointers."""
+    """The shape of an instruction at `offset` in its page, and its record from R_LENGTH on."""
     registers: dict[int, int] = {}
     immediates: list[int] = []
     disp = scale = 0
@@ -112,6 +117,9 @@ def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
                 value = o.value
             else:
                 immediates.append(o.value)
+        elif o.kind == Kind.FAR and not known:
+            immediates += [o.value, o.n]
+            n = 0
         else:
             value = o.value
         operands.append((int(o.kind), o.w, n, value, o.shift, base, index, o.aw))
@@ -119,7 +127,7 @@ def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
     shape = Shape(
         insn.row, insn.w, insn.aw, insn.cc, insn.rep, insn.segment, insn.weight, near, tuple(operands)
     )  # fmt: skip
-    return shape, _fields(insn, offset, immediates, disp, scale, list(registers))
+    return shape, _fields(insn, immediates, disp, scale, list(registers))
 
 
 def in_page(insn: Insn, offset: int) -> bool:
@@ -135,13 +143,12 @@ def target_offset(insn: Insn, offset: int) -> int | None:
     return target if 0 <= target < 4096 else None
 
 
-def _fields(insn: Insn, offset: int, immediates: list[int], disp: int, scale: int, regs: list[int]) -> bytes:
-    """The record from R_OFFSET on."""
-    words = [0] * 10
-    words[0], words[(R_LENGTH - R_OFFSET) // 4] = offset, insn.length
+def _fields(insn: Insn, immediates: list[int], disp: int, scale: int, regs: list[int]) -> bytes:
+    words = [0] * 9
+    words[0] = insn.length
     for n, value in enumerate(immediates):
-        words[(R_IMM - R_OFFSET) // 4 + n] = value & 0xFFFF_FFFF
-    words[(R_DISP - R_OFFSET) // 4], words[(R_SCALE - R_OFFSET) // 4] = disp & 0xFFFF_FFFF, scale
+        words[(R_IMM - R_LENGTH) // 4 + n] = value & 0xFFFF_FFFF
+    words[(R_DISP - R_LENGTH) // 4], words[(R_SCALE - R_LENGTH) // 4] = disp & 0xFFFF_FFFF, scale
     for n, register in enumerate(regs):
-        words[(R_REGS - R_OFFSET) // 4 + n] = 4 * register
-    return b"".join(word.to_bytes(4, "little") for word in words)
+        words[(R_REGS - R_LENGTH) // 4 + n] = 4 * register
+    return _WORDS.pack(*words)

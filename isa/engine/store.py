@@ -1,65 +1,56 @@
 """Native code on disk: object files of handlers in the user's cache directory, so that they compile once.
 
 The directory's name is a hash of everything that the code depends on: the text of the definitions and of
-the engine, the version of llvmlite, the host's processor. Files are written beside their place and renamed,
-and carry a checksum; a file that is damaged or cannot be written costs time, never an answer.
-
-`VMSIM_CACHE` names another place, or none if it is empty.
+the engine, the version of llvmlite, the host's processor. What is compiled is one file at first, and where
+there are many, whoever reads them all makes one of them. A file that is damaged or cannot be written costs
+time, never an answer (`isa.cache`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from isa.engine.context import PARAMETERS  # noqa: F401  (part of what is hashed)
+from isa.cache import digest, directory, oldest, read, write
 
-LEVELS = "levels.json"
+LEVELS = "levels"
 KEPT = 3  # versions beside the current one
+MANY = 16  # files that are better one
 KERNEL = "kernel"
 KERNEL_NAMES = ("enter", "elsewhere", "unresolved", "outside", "dispatch", "redo", "h_flags", "h_cf", "h_of")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
-
-def directory() -> Path | None:
-    """Where caches are kept, or None if the user wants none."""
-    named = os.environ.get("VMSIM_CACHE")
-    if named is not None:
-        return Path(named) if named else None
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "vmsim"
+Part = tuple[bytes, list[str]]  # an object file, and its functions
 
 
-def sources_digest() -> str:
-    """A hash of all that definitions and engine say."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        if "asm" not in path.relative_to(_PACKAGE).parts:
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+@cache
+def version() -> str:
+    """A hash of all that definitions and engine say, and of what compiles them for which processor."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    paths = (path for path in sorted(_PACKAGE.rglob("*.py")) if path.parent.name != "asm")
+    sources = (part for path in paths for part in (path.name.encode(), path.read_bytes()))
+    return digest(llvmlite.__version__.encode(), llvm.get_host_cpu_name().encode(), *sources)
 
 
 class Store:
-    """The object files for this host and these definitions."""
+    """The object files for this host and these definitions; `place` is where versions are kept, if at all."""
 
-    def __init__(self, place: Path | str | None = "") -> None:
-        self.place = directory() if place == "" else Path(place) if place else None
+    def __init__(self, place: Path | None) -> None:
+        self.place = place
 
     def open(self) -> Jit:
         """A compiler that starts with what is stored."""
-        import llvmlite
-        import llvmlite.binding as llvm
+        return Jit(self.place / f"engine-{version()}" if self.place else None)
 
-        host = f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {sources_digest()}"
-        name = hashlib.blake2b(host.encode(), digest_size=12).hexdigest()
-        return Jit(self.place / f"engine-{name}" if self.place else None)
+
+def default() -> Store:
+    """The one of this user."""
+    return Store(directory())
 
 
 class Jit:
@@ -91,26 +82,28 @@ class Jit:
         declared = "".join(
             line + "\n" for line in DECLARATIONS.splitlines() if line.split("@")[1].split("(")[0] not in texts
         )
-        return self._object(declared + "".join(texts.values()) + METADATA, texts)
+        return self._object(declared + "".join(texts.values()) + METADATA, list(texts))
 
     def _build_kernel(self) -> None:
         from isa.engine.kernel import kernel_ir
 
-        self._object(kernel_ir(), KERNEL_NAMES, KERNEL)
+        self._object(kernel_ir(), list(KERNEL_NAMES), KERNEL)
         if self.folder is not None:
-            _prune(self.folder)
+            others = oldest(self.folder.parent, f"{self.folder.name.partition('-')[0]}-*", KEPT + 1)
+            for path in others:
+                if path != self.folder:
+                    shutil.rmtree(path, ignore_errors=True)
 
-    def _object(self, ir: str, names: Iterable[str], file: str = "") -> dict[str, int]:
+    def _object(self, ir: str, names: list[str], file: str = "") -> dict[str, int]:
         module = self._llvm.parse_assembly(ir)
         module.verify()
         data = self._machine.emit_object(module)
-        found = self._link(data, names)
-        self._write(file or "batch-" + hashlib.blake2b(data, digest_size=8).hexdigest(), data, names)
-        return found
-
-    def _link(self, data: bytes, names: Iterable[str]) -> dict[str, int]:
         self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(data))
-        return self._find(names)
+        found = self._find(names)
+        if self.folder is not None:
+            write(self.folder / f"{file or digest(data)}.o", pack([(data, names)]))
+            self.save()
+        return found
 
     def _find(self, names: Iterable[str]) -> dict[str, int]:
         """Link what was added; the addresses of its functions."""
@@ -124,72 +117,69 @@ class Jit:
     # -- the disk ---------------------------------------------------------------------------------
     def _load(self) -> None:
         """Link everything that is stored and sound, the kernel first."""
-        if self.folder is None or not self.folder.is_dir():
+        if self.folder is None:
             return
-        files = sorted(self.folder.glob("*.o"), key=lambda path: (path.stem != KERNEL, path.name))
-        if not files or files[0].stem != KERNEL:
+        kernel = self._parts(self.folder / f"{KERNEL}.o")
+        if not any("enter" in names for _, names in kernel):
             return
-        parts: list[tuple[bytes, list[str]]] = []
-        for path in files:
-            with suppress(OSError, ValueError, KeyError):
-                parts.append(_unpack(path.read_bytes()))
-        if not parts or "enter" not in parts[0][1]:
-            return
+        files = [path for path in sorted(self.folder.glob("*.o")) if path.stem != KERNEL]
         known: set[str] = set()
-        for data, names in parts:
+        sound: list[Part] = []
+        for data, names in (*kernel, *(part for path in files for part in self._parts(path))):
             if known.isdisjoint(names):  # two processes may have compiled the same
                 known.update(names)
+                sound.append((data, names))
                 self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(data))
         self._find(known)
-        with suppress(OSError, ValueError):
-            self.levels = {str(k): int(v) for k, v in json.loads((self.folder / LEVELS).read_text()).items()}
+        if len(files) > MANY:
+            self._make_one(files, sound[len(kernel) :])
+        levels = read(self.folder / LEVELS) or b""
+        with suppress(ValueError):
+            self.levels = {
+                name: int(n) for name, n in (line.split() for line in levels.decode().splitlines())
+            }
         self._stored_levels = len(self.levels)
 
-    def _write(self, name: str, data: bytes, names: Iterable[str]) -> None:
-        if self.folder is not None:
-            _replace(self.folder / f"{name}.o", _pack(data, list(names)))
-            self.save()
+    def _parts(self, path: Path) -> list[Part]:
+        """What a file holds; nothing if it is damaged."""
+        with suppress(ValueError):
+            return list(unpack(read(path) or b""))
+        return []
+
+    def _make_one(self, files: list[Path], parts: list[Part]) -> None:
+        assert self.folder is not None
+        packed = pack(parts)
+        one = self.folder / f"{digest(packed)}.o"
+        write(one, packed)
+        if read(one) == packed:
+            for path in files:
+                if path != one:
+                    with suppress(OSError):
+                        path.unlink()
 
     def save(self) -> None:
         """Store how much each shape has to know."""
         if self.folder is not None and len(self.levels) != self._stored_levels:
-            _replace(self.folder / LEVELS, json.dumps(self.levels).encode())
+            write(self.folder / LEVELS, "".join(f"{k} {v}\n" for k, v in self.levels.items()).encode())
             self._stored_levels = len(self.levels)
 
 
-def _pack(data: bytes, names: list[str]) -> bytes:
-    head = json.dumps(names).encode()
-    body = len(head).to_bytes(4, "little") + head + data
-    return hashlib.blake2b(body, digest_size=16).digest() + body
+def pack(parts: Iterable[Part]) -> bytes:
+    """Object files as one file: for each the lengths of its functions' names and of itself, then both."""
+    packed = bytearray()
+    for data, names in parts:
+        head = " ".join(names).encode()
+        packed += len(head).to_bytes(4, "little") + len(data).to_bytes(4, "little") + head + data
+    return bytes(packed)
 
 
-def _unpack(packed: bytes) -> tuple[bytes, list[str]]:
-    """The object file and its functions. Raises ValueError if the file is damaged."""
-    body = packed[16:]
-    if len(body) < 4 or hashlib.blake2b(body, digest_size=16).digest() != packed[:16]:
-        raise ValueError("damaged")
-    size = int.from_bytes(body[:4], "little")
-    names: Any = json.loads(body[4 : 4 + size])
-    return body[4 + size :], [str(name) for name in names]
-
-
-def _prune(folder: Path) -> None:
-    """Remove what earlier versions of the definitions left, but for the last few."""
-    with suppress(OSError):
-        others = [path for path in folder.parent.glob("engine-*") if path != folder]
-        others.sort(key=lambda path: path.stat().st_mtime)
-        for path in others[:-KEPT]:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file all at once; whoever reads meanwhile finds the old one or the new one."""
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(name, path)
-        except OSError:
-            os.unlink(name)
+def unpack(packed: bytes) -> Iterator[Part]:
+    """The object files in a file. Raises ValueError if it is no such file."""
+    at = 0
+    while at < len(packed):
+        head, size = (int.from_bytes(packed[at + n : at + n + 4], "little") for n in (0, 4))
+        names, data = packed[at + 8 : at + 8 + head], packed[at + 8 + head : at + 8 + head + size]
+        if not names or len(data) != size:
+            raise ValueError("not a pack")
+        yield data, names.decode().split()
+        at += 8 + head + size
