@@ -114,6 +114,7 @@ _OPERAND_SIZED = _TABLES | _group("RET INT INVLPG ENTER") | {ids.RET_FAR, ids.PU
 _UNDEFINED = _group("UD0 UD1 UD2 FEMMS RSM GETSEC SYSCALL SYSRET VMCALL VMMCALL")
 _X87 = range(0xD8, 0xE0)
 _X87_IMAGES = _group("FXSAVE FXRSTOR")
+_SCANS = frozenset({0x0FBC, 0x0FBD})
 _HINTS = frozenset({0x0F0D, *range(0x0F18, 0x0F20)})  # NOP where capstone knows no instruction (SDM 2B NOP)
 
 _NAMES = {
@@ -126,6 +127,7 @@ _NAMES = {
     _id("SAL"): "shl",
     _id("TZCNT"): "bsf",
     _id("LZCNT"): "bsr",
+    _id("WBNOINVD"): "wbinvd",
     _XLAT: "xlat",
     ids.IRET: "iret",
     ids.RET_FAR: "retf",
@@ -249,11 +251,13 @@ class _Decoding:
             cc, name = _CONDITIONAL[number]
         if number not in BY_ID and self.opcode in _HINTS:
             number, operands = _NOP, ()
-        row = BY_ID.get(number)
+        row = BY_ID.get(number if self.opcode not in _HINTS else ids.HINT)
         if row is None or (self.opcode >= 0x0F00 and number in _STRINGS):
             if number in _UNDEFINED:
                 raise InvalidOpcode()
             row = BY_ID[ids.UNMODELLED]
+        if number in _X87_IMAGES and (self.rep or _OPERAND_SIZE in self.raw[: self.raw.index(0x0F)]):
+            raise InvalidOpcode()
         if self.lock and not (row.lockable and operands and operands[0].kind is Kind.MEM):
             raise InvalidOpcode()
         if not name:
@@ -411,7 +415,15 @@ def _refused(window: bytes, bits: int) -> Insn:
         return _Decoding(window[: len(prefixes) + 2], bits).insn(0, ())
     if body[0] == 0x0F and len(body) > 1 and 0x0F00 | body[1] in _HINTS:
         return _hint(window, bits, len(prefixes) + 1)
+    if body[0] == 0x0F and len(body) > 1 and 0x0F00 | body[1] in _SCANS and _REPNE in prefixes:
+        return _without_repne(window, bits, len(prefixes))
     raise InvalidOpcode()
+
+
+def _without_repne(window: bytes, bits: int, at: int) -> Insn:
+    """F2 means nothing before BSF and BSR, where capstone knows F3 only."""
+    plain = _decode(window[:at].translate(_WITHOUT_REPEAT) + window[at:], bits)
+    return replace(plain, raw=window[: plain.length])
 
 
 def _hint(window: bytes, bits: int, at: int) -> Insn:

@@ -20,4 +20,5 @@ CALL_FAR = FIRST + 6  # 9A, FF /3: the same; `w` is also the width of what is pu
 RET_FAR = FIRST + 7  # CB, CA imm16: `w` the width of what is popped
 IRET = FIRST + 8  # CF: `w` 16 or 32
 UNMODELLED = FIRST + 9  # valid on some processor, without a row here
+HINT = FIRST + 10  # 0F 0D, 0F 18 to 0F 1F: NOPs with an operand
 X87 = FIRST + 1000  # + n: the n-th name in `x87_forms.NAMES`

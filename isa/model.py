@@ -71,7 +71,7 @@ def _model(name: str, title: str, signature: int, features: str) -> Model:
 
 
 _PENTIUM = "386 FPU 486 CPUID DE PSE TSC MSR CX8"
-_PPRO = _PENTIUM + " PAE PGE CMOV"
+_PPRO = _PENTIUM + " PAE PGE CMOV P6"
 _P2 = _PPRO + " SEP FXSR"
 
 MODELS = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -71,7 +72,7 @@ BOCHSRC = """
 megs: 16
 romimage: file={folder}/rom.bin
 vgaromimage: file={folder}/vga.bin
-optramimage1: file={folder}/ram.bin, address={origin:#x}
+{images}
 cpu: model={cpu}, count=1, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=0
 display_library: rfb, options="timeout=0"
 sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
@@ -85,6 +86,7 @@ error: action=ignore
 info: action=ignore
 debug: action=ignore
 """
+BLOCK = 0x20000
 NO_VGA_BIOS = b"\x55\xaa\x01" + bytes(509)
 PRINTED = re.compile(rb"<bochs:1> c\n(.*)\(0\) Magic breakpoint\n", re.DOTALL)
 
@@ -95,12 +97,26 @@ def rom(entry: int) -> bytes:
     return assemble(ROM.replace("ENTRY", hex(entry))).image
 
 
+def _ram_images(image: Image, folder: Path) -> Iterator[str]:
+    """Lines of the configuration that load the image, a block of Bochs' memory each: there may be four."""
+    at, end = image.origin, image.origin + len(image.data)
+    for n in range(1, 5):
+        if at < end:
+            size = BLOCK - at % BLOCK
+            ram = folder / f"ram{n}.bin"
+            ram.write_bytes(image.data[at - image.origin :][:size])
+            yield f"optramimage{n}: file={ram}, address={at:#x}"
+            at += size
+    assert at >= end, "the image does not fit into four blocks of Bochs' memory"
+
+
 def on_bochs(image: Image, folder: Path, cpu: str = "p2_klamath") -> bytes:
     """What the kernel writes to Bochs' debug console. AssertionError if it does not come to its end."""
-    for name, data in (("ram", image.data), ("rom", rom(image.entry)), ("vga", NO_VGA_BIOS)):
+    for name, data in (("rom", rom(image.entry)), ("vga", NO_VGA_BIOS)):
         folder.joinpath(f"{name}.bin").write_bytes(data)
+    images = "\n".join(_ram_images(image, folder))
     configuration = folder / "bochsrc"
-    configuration.write_text(BOCHSRC.format(folder=folder, origin=image.origin, cpu=cpu))
+    configuration.write_text(BOCHSRC.format(folder=folder, images=images, cpu=cpu))
     ran = subprocess.run(
         [BOCHS, "-q", "-f", str(configuration)],
         input=b"c\nq\n", timeout=TIMEOUT, check=False, capture_output=True,

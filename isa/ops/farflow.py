@@ -12,7 +12,7 @@ from isa.consts import (
     ATTR_DB, ATTR_P, CPL_SEGMENTS, CS, DR7_ENABLED, DS, ES, ESP, FLAGS_ONE, FS, GS, IF, IOPL, M16, M32,
     MASK, NT, RF, SEL_RPL, SS, TR, TYPE_ACCESSED, TYPE_CALL_GATE16, TYPE_CALL_GATE32, TYPE_TASK_GATE, VM,
 )  # fmt: skip
-from isa.deliver import SOFTWARE, interrupt, push_inner
+from isa.deliver import HARDWARE, SOFTWARE, interrupt, push_inner
 from isa.faults import BoundRange, GeneralProtection, SegmentNotPresent, StackFault
 from isa.insn import Insn, Kind
 from isa.language import Builder, Word
@@ -379,6 +379,20 @@ def int_(b: Builder, i: Insn) -> None:
 def int3(b: Builder, i: Insn) -> None:
     """The breakpoint of debuggers: vector 3."""
     software_interrupt(b, 3)
+
+
+@insn(
+    "int1",
+    X.X86_INS_INT1,
+    sdm="2A INT n",
+    sensitive=Sensitive.SILENT,
+    touches="CS, SS, CPL, IF",
+    rule="as INT n, but for the gate's DPL, which nobody looks at",
+)
+def int1(b: Builder, i: Insn) -> None:
+    """The breakpoint of in-circuit emulators: vector 1 as if the processor had raised it, DR6 as it was."""
+    b.intercepts(1, True)
+    interrupt(b, 1, None, b.next, HARDWARE)
 
 
 @insn(

@@ -6,7 +6,7 @@ None changes a flag. MOV with segment registers is in `segops`, with control and
 
 from __future__ import annotations
 
-from isa import flags
+from isa import flags, ids
 from isa.capstone_ids import X
 from isa.consts import DS, EAX, EBX, EDX, M8, M32, MASK
 from isa.insn import Insn
@@ -79,7 +79,6 @@ def xlat(b: Builder, i: Insn) -> None:
 
 
 HINTS = (
-    "NOP",
     "ENDBR32",
     "ENDBR64",
     "PREFETCH",
@@ -91,9 +90,14 @@ HINTS = (
 )
 
 
-@insn("nop", *(getattr(X, f"X86_INS_{name}") for name in HINTS), sdm="2B NOP")
+@insn("nop", X.X86_INS_NOP, sdm="2B NOP")
 def nop(b: Builder, i: Insn) -> None:
-    """Nothing: 90, 0F 1F with any operand, and the hints (prefetches, ENDBR), which touch no memory."""
+    """Nothing."""
+
+
+@insn("hint", ids.HINT, *(getattr(X, f"X86_INS_{name}") for name in HINTS), sdm="2B NOP", feature="P6")
+def hint(b: Builder, i: Insn) -> None:
+    """Nothing: 0F 1F with any operand, prefetches, ENDBR and reserved hints touch no memory."""
 
 
 @insn("pause", X.X86_INS_PAUSE, sdm="2B PAUSE")

@@ -303,6 +303,7 @@ def invd(b: Builder, i: Insn) -> None:
 @insn(
     "wbinvd",
     X.X86_INS_WBINVD,
+    X.X86_INS_WBNOINVD,
     sdm="2D WBINVD",
     privilege=Privilege.CPL0,
     sensitive=Sensitive.PRIVILEGED,

@@ -359,6 +359,11 @@ ACCEPTED = (
         differs=("RF",),
     ),
     Accepted(
+        "hints on a Pentium", "bochs", VMSIM,
+        "0F 0D and 0F 18 to 0F 1F are NOPs from family 6 on; Bochs has most of them everywhere", "SDM 2B NOP",
+        names=("hint",), differs=("#UD",),
+    ),
+    Accepted(
         "MOV SS after MOV SS", "bochs", EITHER,
         "only the first is guaranteed to hold debug traps; here, and in QEMU, each does", "SDM 3A 6.8.3",
         names=("single_step_traps_after_each_instruction",), differs=("MOV SS twice",),

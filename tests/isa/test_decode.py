@@ -69,7 +69,7 @@ def compare(i, at, theirs):
         return None  # objdump reads 3E as NOTRACK and forgets the other segment prefixes
     if length != i.length:
         return f"length {length}"
-    if i.row == UNMODELLED or row_name(i) in (*STRINGS, "xlat", "nop", "aam", "aad", "fneni"):
+    if i.row == UNMODELLED or row_name(i) in (*STRINGS, "xlat", "nop", "hint", "aam", "aad", "fneni"):
         return None
     if i.name in ("mov", "sldt", "str", "smsw") and i.dst.kind is Kind.REG32 and operands[0] != str(i.dst):
         return "width"
@@ -249,7 +249,7 @@ def test_16_bit_code_swaps_the_sizes():
 
 def test_hints_are_nops():
     for code in ("0f1f00", "0f0dc0", "0f1800", "0f19c0", "f30f1efb", "f30f1ec8", "660f1c00", "0f1b00"):
-        assert row_name(of(code + "00" * 8)) == "nop"
+        assert row_name(of(code + "00" * 8)) == "hint"
     assert row_name(of("f390")) == "pause"
 
 
@@ -317,7 +317,7 @@ def test_every_proper_prefix_of_an_instruction_is_truncated():
                 continue
             except InvalidOpcode:
                 # VEX and the three-byte maps are refused before they are complete
-                assert i.row == UNMODELLED or row_name(i) == "nop", i.raw.hex()
+                assert i.row == UNMODELLED or row_name(i) == "hint", i.raw.hex()
             else:
                 assert shorter.length <= n and i.row == UNMODELLED, i.raw.hex()
 

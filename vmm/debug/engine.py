@@ -28,7 +28,7 @@ HISTORY = 2000  # events kept
 LONG_WAY = 200_000  # instructions that are worth a word before they are run again
 
 B = TypeVar("B", AddressBreak, Watch, EventBreak)
-CALLS = frozenset({"call", "call far", "int", "int3", "into"})
+CALLS = frozenset({"call", "call far", "int", "int1", "int3", "into"})
 
 
 class DebugError(Exception):

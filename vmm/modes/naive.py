@@ -20,7 +20,7 @@ from vmm.monitor.tables import RealTables
 if TYPE_CHECKING:
     from vmm.machine import Machine
 
-TRAPS_ANYWAY = frozenset(BY_NAME[name].index for name in ("int", "int3", "into"))
+TRAPS_ANYWAY = frozenset(BY_NAME[name].index for name in ("int", "int1", "int3", "into"))
 
 
 class Naive(Observing):

@@ -13,7 +13,7 @@ from vmm.modes.naive import Naive
 from vmm.modes.native import Native
 from vmm.modes.rewrite import Rewrite
 
-SOFTWARE_INTERRUPTS = ("int", "int3", "into")
+SOFTWARE_INTERRUPTS = ("int", "int1", "int3", "into")
 TRANSFERS = ("jmp", "call", "jcc", "loop", "loope", "loopne", "jcxz")
 IN_CACHE = ("cli", "sti", "pushf", "popf")
 SHOWS_SEGMENT = ("push sreg", "mov sreg")

@@ -95,7 +95,7 @@ MAY_CHANGE: dict[str, frozenset[int]] = {
     "fxsave": frozenset(),
     "wrmsr": frozenset({*range(SYSENTER_CS, SYSENTER_CS + 3), TSC_ADJUST, TSC_ADJUST + 1}),
     **dict.fromkeys(("retf", "sysenter", "sysexit"), FAR),
-    **dict.fromkeys(("jmp far", "call far", "iret", "int", "int3", "into"), TASK),
+    **dict.fromkeys(("jmp far", "call far", "iret", "int", "int1", "int3", "into"), TASK),
 }
 WHITELIST: dict[int, frozenset[int]] = {
     BY_NAME[name].index: words | ALWAYS for name, words in MAY_CHANGE.items()

@@ -40,7 +40,7 @@ HIDDEN_SEGMENTS = frozenset({c.CS, c.SS, c.GS})  # what the real register holds 
 ENDS_UNIT = frozenset(
     BY_NAME[name].index
     for name in ("jmp", "call", "ret", "jcc", "loop", "loope", "loopne", "jcxz", "jmp far", "call far", "retf",
-                 "iret", "int", "int3", "into", "ud2", "hlt")
+                 "iret", "int", "int1", "int3", "into", "ud2", "hlt")
 )  # fmt: skip
 
 
