@@ -275,9 +275,9 @@ class Machine:
             return Stop(Outcome.INTERRUPTED, f"interrupted at {where}")
         return None
 
-    def run(self, budget: int = DEFAULT_BUDGET) -> Result:
-        """Run to the end, or for `budget` guest instructions."""
-        stop = self.advance(budget)
+    def run(self, budget: int = DEFAULT_BUDGET, spent: int = 0) -> Result:
+        """Run to the end, or for `budget` guest instructions of which some were `spent` before a reset."""
+        stop = self.advance(budget - spent)
         if stop is None:
             where = self.image.location(self.mode.guest_eip)
             stop = Stop(Outcome.BUDGET, f"{budget:,} instructions were not enough; the guest was at {where}")

@@ -90,29 +90,29 @@ class Terminal:
         if budget is None:
             budget = DEFAULT_BUDGET if self.keyboard is None else NEVER
         with _raw(self.keyboard):
-            result = self._boot(budget, PATIENCE)
+            result = self._boot(budget, 0, PATIENCE)
             while self.reboots and self.machine.finished == RESET and result.text == RESET:
                 self.machine = self.machine.rebooted()
-                left = budget - result.instructions
-                result = self._boot(left, PATIENCE - result.idle).after(result)
+                more = self._boot(budget, result.instructions, PATIENCE - result.idle)
+                result = more.after(result)
         return result
 
-    def _boot(self, budget: int, patience: int) -> Result:
-        """Run until the guest ends or resets the machine."""
+    def _boot(self, budget: int, spent: int, patience: int) -> Result:
+        """Run until the guest ends or resets the machine; `spent` of the budget is gone."""
         machine = self.machine
         if self.on_machine is not None:
             self.on_machine(machine)
         if self.keyboard is None:
             machine.patience = patience
-            return machine.run(budget)
+            return machine.run(budget, spent)
         machine.on_wait = self._wait
-        while self.keyboard is not None and machine.mode.count < budget:
-            stop = machine.advance(min(machine.mode.count + SLICE, budget))
+        while self.keyboard is not None and machine.mode.count < budget - spent:
+            stop = machine.advance(min(machine.mode.count + SLICE, budget - spent))
             if stop is not None:
                 return machine.result(stop)
             self._type(0)
         machine.on_wait, machine.patience = None, machine.idle + patience
-        return machine.run(budget)
+        return machine.run(budget, spent)
 
     def _wait(self, ticks: int) -> int:
         """Wait with the guest: for `ticks` of its time, or until somebody types. How long it was."""
