@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from isa import flags
 from isa.consts import ARITHMETIC, ATTR_DB, CS, M16, M32, PAGE_SIZE, SS
 from isa.engine.builder import Exit, Native, Saved
 from isa.engine.context import PAGE_EIP, STORE
 from isa.engine.handler import Threaded
 from isa.engine.nativememory import entry
-from isa.engine.records import WORDS, Record, one_flag
+from isa.engine.records import WORDS, Record, one_flag, op_word
 from isa.engine.regionform import goal_of
 from isa.engine.ssa import Block, Code, Pick
 from isa.engine.words import Value, Word, fit, mask, text, truth
@@ -119,6 +120,7 @@ class RegionBuilder(Threaded):
     def __init__(self, name: str, known: Mapping[int, int]) -> None:
         super().__init__(name)
         self.known = known
+        self.assumed: set[int] = set()
         self.code.blocks.clear()
         self.changed: set[int] = set()
         self.used: set[int] = set()
@@ -141,8 +143,9 @@ class RegionBuilder(Threaded):
     # -- variables --------------------------------------------------------------------------------
     def initial(self, n: int) -> Word:
         """A word as it is at the head of the piece; those that no region changes, from the state."""
-        if n in self.known:
-            return self.known[n]
+        known = self.assume(n)
+        if known is not None:
+            return known
         if n not in self.cached:
             if n in VARIABLES:
                 self.used.add(n)
@@ -151,6 +154,12 @@ class RegionBuilder(Threaded):
                 at = self._early(f"getelementptr i32, ptr %state, i64 {n}", 64)
                 self.cached[n] = self._early(f"load i32, ptr {at.text}", 32)
         return self.cached[n]
+
+    def assume(self, n: int) -> int | None:
+        """The value of a word that the region is made for, if it is; from now on it is compared at entry."""
+        if n in self.known:
+            self.assumed.add(n)
+        return self.known.get(n)
 
     def at_head(self, n: int) -> Word:
         return self.initial(n)
@@ -189,6 +198,11 @@ class RegionBuilder(Threaded):
         finally:
             self.record, self.memo = now, memo
 
+    def change_flags(self, mask: int, bits: Word) -> None:
+        kept = self._packed()
+        r = Lazy(self.code, 32, lambda: (bits & mask) | (kept & (ARITHMETIC & ~mask)))
+        self.record = Record(op_word(flags.PACKED, 32), 0, 0, r)
+
     def eflags(self) -> Word:
         rest = self.s[EFLAGS]
         arithmetic = self._packed()
@@ -224,7 +238,7 @@ class RegionBuilder(Threaded):
 
     def _flat(self, segment: int) -> bool:
         """Whether the region is made for a segment that is the linear space, and allows everything."""
-        return self.known.get(BASE + segment) == 0
+        return self.assume(BASE + segment) == 0
 
     def _flat_load(self, offset: Word, w: int) -> Word:
         at = self._look_up(offset, w >> 3, 0)
@@ -302,16 +316,16 @@ class RegionBuilder(Threaded):
 
     # -- control ----------------------------------------------------------------------------------
     def _stack_mask(self, b: Any) -> Word:
-        known = self.known.get(ATTR + SS)
+        known = self.assume(ATTR + SS)
         return super()._stack_mask(b) if known is None else M32 if known & ATTR_DB else M16
 
     def check_target(self, target: Word) -> None:
-        if not self.direct and self.known.get(LIMIT + CS) != M32:
+        if not self.direct and self.assume(LIMIT + CS) != M32:
             super().check_target(target)
 
     def branch(self, taken: Word, target: Word) -> None:
         taken = truth(taken)
-        if isinstance(taken, Value) and not self.direct and self.known.get(LIMIT + CS) != M32:
+        if isinstance(taken, Value) and not self.direct and self.assume(LIMIT + CS) != M32:
             self.leave(0)
             return
         if not isinstance(taken, Value):

@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isa.consts import CS
 from isa.engine.context import (
     ARGUMENTS,
     FLAT,
@@ -254,24 +253,16 @@ class Region(RegionBuilder):
 
     def _assumptions(self) -> list[str]:
         """Go on only if the state is what the region was made for."""
-        lines = ["%ok0 = icmp eq i32 0, 0"]
-        count = 0
-        for n, value in self.known.items():
+        wanted = [("%state", "i32", n, self.known[n]) for n in sorted(self.assumed)]
+        flat = [n - BASE for n in sorted(self.assumed) if BASE <= n < BASE + 8]
+        wanted += [("%ctx", "i64", ends + n, FLAT) for n in flat for ends in (READ_END, WRITE_END)]
+        lines = []
+        for k, (block, type_, n, value) in enumerate(wanted):
             lines += [
-                f"%k{n}_at = getelementptr i32, ptr %state, i64 {n}",
-                f"%k{n} = load i32, ptr %k{n}_at",
-                f"%same{n} = icmp eq i32 %k{n}, {value}",
-                f"%ok{count + 1} = and i1 %ok{count}, %same{n}",
+                f"%k{k}_at = getelementptr {type_}, ptr {block}, i64 {n}",
+                f"%k{k} = load {type_}, ptr %k{k}_at",
+                f"%same{k} = icmp eq {type_} %k{k}, {value}",
+                f"br i1 %same{k}, label %on{k}, label %short{LIKELY}",
+                f"on{k}:",
             ]
-            count += 1
-            if BASE <= n < BASE + 8 and n != BASE + CS:
-                for m in (READ_END + n - BASE, WRITE_END + n - BASE):
-                    lines += [
-                        f"%e{m}_at = getelementptr i64, ptr %ctx, i64 {m}",
-                        f"%e{m} = load i64, ptr %e{m}_at",
-                        f"%same_e{m} = icmp eq i64 %e{m}, {FLAT}",
-                        f"%ok{count + 1} = and i1 %ok{count}, %same_e{m}",
-                    ]
-                    count += 1
-        lines += [f"br i1 %ok{count}, label %enter, label %short{LIKELY}", "enter:"]
         return lines

@@ -21,6 +21,7 @@ from isa.insn import Insn, Kind
 from isa.table import ROWS, Sensitive
 
 LIMIT = 160  # instructions of a region: compile time grows faster than what is compiled
+AROUND = 3  # times as many are looked at, for a loop around what is hot
 
 _MODULES = frozenset(
     f"isa.ops.{name}" for name in "arith bcd bits flow logic move muldiv shift stack string".split()
@@ -139,17 +140,20 @@ def _reach(start: int, onward: Mapping[int, Iterable[int]]) -> set[int]:
 
 def form(start: int, look: Look, limit: int = LIMIT) -> Plan | None:
     """The region around a place; `look` gives the instruction at a place, None where it has no record."""
-    flow = _Flow(start, look, limit)
+    flow = _Flow(start, look, AROUND * limit)
     inside = flow.cycle(start)
+    if not inside or len(inside) > limit:
+        flow = _Flow(start, look, limit)
+        inside = flow.cycle(start)
     looping = bool(inside)
     if not looping:
         inside = set(flow.insns)
     inside -= flow.holes
     if not inside:
         return None
-    heads = _heads(flow, inside) if looping else set()
-    if not heads:
-        heads = {start if start in inside else min(inside)}
+    heads = _heads(flow, inside)
+    if not looping or not heads:
+        heads.add(start if start in inside else min(inside))
     leaders = heads | _leaders(flow, inside)
     return _plan(flow, inside, heads, leaders)
 

@@ -115,7 +115,7 @@ class Regions:
         page = self.pages.setdefault((number - 1, engine.key), _Page())
         place = linear & 0xFFF
         if place in page.covered:
-            self.slice = min(2 * self.slice, self.pace.longest)
+            self.slice = min(self.slice + self.slice // 4, self.pace.longest)
             return
         self.slice = self.pace.slice
         page.samples += 1
