@@ -39,7 +39,7 @@ class Pace:
 
     slice: int = 300_000  # between two samples, at first; they grow where regions do the work
     longest: int = 10_000_000
-    hot: int = 3  # samples in a page, of which the last makes a region
+    hot: int = 800_000  # instructions that samples in new code of a page stand for, to make a region
     background: bool = True
     changes: int = 8  # regions lost to stores before a page is left to the handlers
     regions: int = 4096  # for one processor
@@ -52,7 +52,7 @@ PACE = Pace()
 class _Page:
     """What is known of one code page, for one code size."""
 
-    samples: int = 0
+    heat: int = 0  # instructions that samples in new code stood for
     covered: set[int] = field(default_factory=set)  # places in regions, or where none can be made
     heads: list[int] = field(default_factory=list)  # numbers of the records that enter regions
     changes: int = 0
@@ -103,10 +103,11 @@ class Regions:
             self._install()
         self._since += count
         if self._since >= self.slice // 2:
+            self._sample(self._since)
             self._since = 0
-            self._sample()
 
-    def _sample(self) -> None:
+    def _sample(self, count: int) -> None:
+        """Look where execution is; the sample stands for `count` instructions."""
         engine = self.native.engine
         linear = (self.native.cpu.s[EIP] + engine.cs_base) & c.M32
         number = engine.tlb.fetch[engine.user][linear >> 12]
@@ -115,13 +116,13 @@ class Regions:
         page = self.pages.setdefault((number - 1, engine.key), _Page())
         place = linear & 0xFFF
         if place in page.covered:
-            self.slice = min(self.slice + self.slice // 4, self.pace.longest)
+            self.slice = min(self.slice + self.slice // 16, self.pace.longest)
             return
         self.slice = self.pace.slice
-        page.samples += 1
-        if page.samples < self.pace.hot or self._busy() or page.changes >= self.pace.changes:
+        page.heat += count
+        if page.heat < self.pace.hot or self._busy() or page.changes >= self.pace.changes:
             return
-        page.samples = 0
+        page.heat = 0
         self.make(number - 1, place)
 
     def _busy(self) -> bool:
@@ -220,7 +221,7 @@ class Regions:
                     self.pool.originals[index] = 0
                 page.changes += bool(page.covered)
                 page.version += 1
-                page.samples = 0
+                page.heat = 0
                 page.heads.clear()
                 page.covered.clear()
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -35,12 +36,22 @@ def name_of(plan: Plan, known: Mapping[int, int], bits: int) -> str:
     return f"r_{digest.hexdigest()}"
 
 
+@cache
+def _configure() -> None:
+    """Leave loops as they are: with variables of its own instead of the guest's, LLVM makes a short loop of
+    additions a fifth slower. An option of the process; handlers have no loops."""
+    import llvmlite.binding as llvm
+
+    llvm.set_option("vmsim", "-disable-lsr")
+
+
 class RegionStore:
     """Regions of this process by their names, on disk if there is a place for them."""
 
     def __init__(self, addresses: Mapping[str, int]) -> None:
         import llvmlite.binding as llvm
 
+        _configure()
         self._llvm = llvm
         self._lock = Lock()
         self._addresses: dict[str, int] = {}
