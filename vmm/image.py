@@ -12,6 +12,7 @@ message for people. Next: `machine`, `loader`.
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from vmm.names import Names
 
 DEFAULT_ORIGIN = 0x10_0000
 DEFAULT_MEMORY = 16 << 20
+MAX_FILE = 1 << 30
 NAME_SUFFIXES = frozenset(".asm .s .nasm .inc .bin .elf .img .iso .raw .gz .rom .com .out".split())
 
 __all__ = [
@@ -212,12 +214,17 @@ def load_image(
     return load(path, Loading(format, line, modules, bios, option_roms, defines or {}, include_dirs))
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of a file. `LoadError`."""
+def read_file(path: Path, most: int = MAX_FILE) -> bytes:
+    """The bytes of a file, or of a pipe. `LoadError`."""
     try:
         if path.is_dir():
             raise LoadError(f"{path} is a directory, not a guest")
-        data = path.read_bytes()
+        if path.is_char_device() and not path.samefile(os.devnull):
+            raise LoadError(f"{path} is a device, not a guest")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise LoadError(f"{path}: more than {most:,} bytes, too much for any memory here")
     except FileNotFoundError:
         raise LoadError(f"{path}: no such file") from None
     except OSError as error:

@@ -16,6 +16,7 @@ from vmm.compare.builds import build, fit
 from vmm.image import LoadError, Module, read_file
 from vmm.machine import Machine
 from vmm.modes import BARE
+from vmm.report.words import MAX_MEMORY
 
 
 def machine_for(path: Path, mode: str | None, **options: Any) -> Machine:
@@ -27,6 +28,10 @@ def machine_for(path: Path, mode: str | None, **options: Any) -> Machine:
     if options.get("disk"):
         image = replace(image, disk=_disk(Path(options["disk"])))
     memory = options.get("memory") or image.memory
+    if memory > MAX_MEMORY:
+        raise LoadError(
+            f"{image.name} with what it is given needs {memory:,} bytes of memory; 2G is the most"
+        )
     fit(image, memory)
     model = MODELS[options["cpu"]] if options.get("cpu") else DEFAULT_MODEL
     return Machine(image, mode or BARE, memory=memory, model=model)

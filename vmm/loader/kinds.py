@@ -40,6 +40,19 @@ FOREIGN = (
     (b"\xcf\xfa\xed\xfe", "a Mach-O program"),
     (b"\xce\xfa\xed\xfe", "a Mach-O program"),
 )
+# (offset, magic, what it is)
+ELSEWHERE = (
+    (0x38, b"ARM\x64", "a kernel for 64-bit ARM"),
+    (0x38, b"RSC\x05", "a kernel for RISC-V"),
+    (0x24, b"\x18\x28\x6f\x01", "a kernel for ARM"),
+    (0x101, b"ustar", "a tar archive"),
+    (0, b"\x27\x05\x19\x56", "an image for U-Boot"),
+    (0, b"KDMV", "a VMDK disk; convert it to a raw one"),
+    (0x40, b"\x7f\x10\xda\xbe", "a VDI disk; convert it to a raw one"),
+    (0, b"conectix", "a VHD disk; convert it to a raw one"),
+    (0, b"vhdxfile", "a VHDX disk; convert it to a raw one"),
+)
+AOUT_HEADER = 32
 AOUT_MAGICS = {0o407: "OMAGIC", 0o410: "NMAGIC", 0o413: "ZMAGIC", 0o314: "QMAGIC"}
 
 
@@ -83,6 +96,11 @@ def _refuse_foreign(path: Path, data: bytes) -> None:
     for magic, what in FOREIGN:
         if data.startswith(magic):
             raise LoadError(f"{path}: {what}, not a guest; `--format flat` runs it as it is")
+    for at, magic, what in ELSEWHERE:
+        if data[at : at + len(magic)] == magic:
+            raise LoadError(f"{path}: {what}, not a guest; `--format flat` runs it as it is")
+    if 4 <= len(data) < AOUT_HEADER and int.from_bytes(data[:2], "little") in AOUT_MAGICS:
+        raise LoadError(f"{path}: a truncated a.out file; `--format flat` runs it as it is")
     old = _aout(data)
     if old is not None:
         raise LoadError(

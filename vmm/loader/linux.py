@@ -33,6 +33,7 @@ BOOT_CS, BOOT_DS = 0x10, 0x18
 BOOT_PARAMS_SIZE, HEADER_AT, E820_AT, E820_COUNT = 4096, 0x1F1, 0x2D0, 0x1E8
 DEFAULT_INITRD_TOP = 0x37FF_FFFF
 LEAST_MEMORY = 64 << 20
+HAS_XLOADFLAGS, ONLY_64 = 0x20C, 0x01  # XLF_KERNEL_64: it has an entry in 64-bit mode
 HAS_PAYLOAD = 0x208  # the protocol that named the packed kernel; what is older may know real mode only
 # null, unused, code and data: flat, the selectors of the protocol
 GDT = struct.pack("<4Q", 0, 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF)
@@ -49,6 +50,8 @@ class Header:
         self.version = self.word(0x206, 2)
         if self.version < 0x200:
             raise LoadError(f"{path}: boot protocol {self.version >> 8}.{self.version & 0xFF:02} is too old")
+        if self.version >= HAS_XLOADFLAGS and self.word(0x236, 2) & ONLY_64:
+            raise LoadError(f"{path}: a 64-bit kernel; this machine is a 32-bit x86")
         self.end = SIGNATURE_AT + self.word(0x201, 1)
         self.setup_size = ((self.word(0x1F1, 1) or 4) + 1) * SECTOR
         if self.setup_size >= len(data):
