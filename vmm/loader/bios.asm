@@ -6,11 +6,11 @@
 ; controller, the screen to the display's memory and to COM1, the keyboard to the 8042 and to COM1.
 ;
 ;   int 08h timer        int 12h size of memory    int 16h keyboard
-;   int 09h keyboard     int 13h disk              int 18h, 19h nothing to boot
+;   int 09h keyboard     int 13h disk              int 18h nothing to boot, 19h boot again
 ;   int 10h screen       int 14h COM1              int 1Ah clock
-;   int 11h equipment    int 15h system            others: return; hardware ones are acknowledged
+;   int 11h equipment    int 15h system            int 00h, 06h nobody took an exception
 ;
-; What is not here fails as real firmware does: carry set, AH = 86h (INT 13h: AH = 01h).
+; Other vectors return; those of hardware are acknowledged. What is not here fails as real firmware does: carry set, AH = 86h (INT 13h: AH = 01h).
 
 bits 16
 org 0
@@ -1182,8 +1182,8 @@ wait_for_disk:
 
 no_boot_text: db "No bootable disk.", 13, 10, 0
 
+; int 18h: what was booted has no use for the machine; int 19h: boot again, from the beginning.
 int_18h:
-int_19h:
     push cs
     pop ds
     mov si, no_boot_text
@@ -1198,6 +1198,15 @@ int_19h:
     cli
     hlt
     jmp .stop
+
+int_19h:
+    mov al, RESET_LINE
+    out KEYBOARD_STATUS, al
+.wait:
+    hlt
+    jmp .wait
+
+RESET_LINE equ 0xfe
 
 times 0xfff0 - ($ - $$) db 0xff
 reset:

@@ -13,6 +13,7 @@ from isa.state import EFLAGS, SEL
 from vmm import Machine, Outcome, load_image
 from vmm.loader.bootsector import FLOPPIES
 from vmm.loader.smallbios import small_bios
+from vmm.machine import RESET
 from vmm.modes import MODES
 
 SECTOR = """
@@ -48,6 +49,16 @@ SERVICES = {
         "mov ax, 0xe801\nint 0x15\njc bad\ncmp ax, 15360\njne bad\ncmp dx, 0\njne bad\n"
     ),
     "int 15h knows not everything": "mov ax, 0x1234\nint 0x15\njnc bad\ncmp ah, 0x86\njne bad\n",
+    "int 15h 87h copies above 1 MB and back": (
+        "mov eax, 0x12345678\nmov [0x9000], eax\nmov cx, 2\nmov si, up\npush cs\npop es\nmov ah, 0x87\nint 0x15\n"
+        "jc bad\nmov dword [0x9000], 0\nmov ah, 0x87\nmov cx, 2\nmov si, down\nint 0x15\njc bad\n"
+        "cmp dword [0x9000], 0x12345678\njne bad\njmp good\n"
+        "up: dq 0, 0, 0x00009300_9000ffff, 0x00009320_0000ffff, 0, 0\n"
+        "down: dq 0, 0, 0x00009320_0000ffff, 0x00009300_9000ffff, 0, 0\n"
+    ),
+    "int 15h C0h describes the machine": (
+        "mov ah, 0xc0\nint 0x15\njc bad\ncmp byte [es:bx + 2], 0xfc\njne bad\n"
+    ),
     "int 16h sees that no key is there": "mov ah, 1\nint 0x16\njnz bad\n",
     "int 1Ah counts the timer's ticks": (
         "sti\nmov ah, 0\nint 0x1a\nmov bx, dx\n.w: hlt\nmov ah, 0\nint 0x1a\ncmp bx, dx\nje .w\n"
@@ -205,3 +216,23 @@ def test_a_boot_loader_with_a_multiboot_header_is_still_a_disk(tmp_path: Path) -
     struct.pack_into("<3I", data, 1024, 0x1BADB002, 0, -0x1BADB002 & 0xFFFF_FFFF)
     path.write_bytes(data)
     assert load_image(path).kind == "boot"
+
+
+@pytest.mark.parametrize(("code", "name"), [("ud2", "#UD"), ("xor ax, ax\ndiv al", "#DE")])
+def test_an_exception_that_nobody_takes_ends_the_run_and_is_told(
+    tmp_path: Path, code: str, name: str
+) -> None:
+    result = run(image(tmp_path, f"{code}\n"))
+    assert result.outcome is Outcome.FAILURE
+    assert f"BIOS: nobody handles the exception {name} at 0000:7c0" in result.console
+
+
+def test_int_19h_and_the_reset_vector_reset_the_machine(tmp_path: Path) -> None:
+    for code in ("int 0x19\n", "jmp 0xffff:0\n"):
+        assert run(image(tmp_path, code)).text == RESET
+
+
+def test_the_console_repeats_the_screen_until_the_guest_has_its_own_driver(tmp_path: Path) -> None:
+    say = "mov ax, 0x0e00 + '{}'\nint 0x10\n"
+    code = say.format("a") + "mov dx, 0x3fc\nmov al, 3\nout dx, al\n" + say.format("b") + "jmp good\n"
+    assert run(image(tmp_path, code)).console == "a"
