@@ -134,7 +134,7 @@ def _traps(plan: Plan, say: Say, found: Findings) -> None:
         loop = by_name[name]
         figures = race(loop, contestants, plan.rounds, QUICK, 0, say)
         for row in rows_of(f"{name}, {TRAPS}", loop.unit, loop.what, figures):
-            bar = TRAP_BAR if name == TRAPPING[0] else None
+            bar = TRAP_BAR if name == TRAPPING[0] and MODES[row.engine].promises_equivalence else None
             found.rows.append(
                 Row(row.name, row.engine, row.unit, row.value, row.low, row.high, bar, row.what)
             )

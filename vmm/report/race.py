@@ -48,18 +48,19 @@ class Runner:
     contestant: Contestant
     figure: Figure
     rounds: int = 0
+    start: float = 0.0  # what starting took the last time
 
     def seconds(self, rounds: int) -> float:
         return self.contestant.run(self.loop.image(rounds)).seconds
 
     def prepare(self, seconds: float, work: int) -> None:
         """Find out how many rounds take so long; one that compiles does at least so much work. `Failed`."""
-        start = self.seconds(FEWEST)  # also whatever an engine keeps on disk for the next time
-        start = self.seconds(FEWEST)
+        self.seconds(FEWEST)  # whatever an engine keeps on disk for the next time
+        self.start = self.seconds(FEWEST)
         rate = self.contestant.nominal * (1e6 if self.loop.what == INSTRUCTIONS else 1e5)
         rounds = max(2, int(rate * seconds / self.loop.work / 4))
         for _ in range(TRIES):
-            took = max(self.seconds(rounds) - start, 1e-4)
+            took = max(self.seconds(rounds) - self.start, 1e-4)
             if took >= ENOUGH * seconds:
                 break
             rounds = min(int(rounds * min(MOST, seconds / took) + 1), MOST_ROUNDS)
@@ -69,9 +70,10 @@ class Runner:
         self.figure.work = self.rounds * self.loop.work
 
     def once(self) -> None:
-        """One measurement. `Failed`."""
-        start = self.seconds(FEWEST)
-        took = max(self.seconds(self.rounds) - start, 1e-6)
+        """One measurement; the first goes with the last look at starting. `Failed`."""
+        if self.figure.rates:
+            self.start = self.seconds(FEWEST)
+        took = max(self.seconds(self.rounds) - self.start, 1e-6)
         self.figure.rates.append((self.rounds - FEWEST) * self.loop.work / took)
 
 
