@@ -152,7 +152,7 @@ def test_addresses_in_the_rom_have_names(tmp_path: Path) -> None:
 
 
 def test_nothing_to_boot_is_said(tmp_path: Path) -> None:
-    result = run(image(tmp_path, "int 0x19\n"))
+    result = run(image(tmp_path, "int 0x18\n"))
     assert result.console == "No bootable disk.\r\n"
 
 
