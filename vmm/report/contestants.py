@@ -2,7 +2,7 @@
 
 Each is a program of its own that runs a kernel's file to its end, so that all are measured alike: CPU time and
 memory of the whole process. Peers: QEMU, with and without exact counting of instructions, loads the file by
-itself; Bochs finds it in memory, and a ROM of ours enters it; Unicorn runs in `unicorn_peer`.
+itself; Bochs finds it in memory (`bochs_peer`); Unicorn runs in `unicorn_peer`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from vmm.image import Image
+from vmm.report.bochs_peer import bochs_command
 
 COMMAND = "import cli; cli.main()"
 BUDGET = "1000000G"  # no end
@@ -177,75 +177,6 @@ class Unicorn(Contestant):
     def command(self, image: Image, folder: Path) -> list[str]:
         script = str(Path(__file__).with_name("unicorn_peer.py"))
         return [sys.executable, script, str(folder / "kernel.bin"), hex(image.origin), hex(image.entry)]
-
-
-ROM = """
-bits 16
-org 0
-start:  db 0x66                         ; all 32 bits of the base
-        cs lgdt [pointer]
-        mov eax, cr0
-        or al, 1
-        mov cr0, eax
-        jmp dword 0x08:0xFFFF0000 + flat
-pointer dw gdt_end - gdt - 1
-        dd 0xFFFF0000 + gdt
-gdt     dd 0, 0, 0x0000FFFF, 0x00CF9A00, 0x0000FFFF, 0x00CF9200
-gdt_end:
-bits 32
-flat:   mov eax, 0x10
-        mov ds, ax
-        mov es, ax
-        mov ss, ax
-        mov fs, ax
-        mov gs, ax
-        mov dx, 0x3FB                   ; COM1 with eight bits, as firmware leaves it
-        mov al, 3
-        out dx, al
-        mov eax, ENTRY
-        jmp eax
-times 0xFFF0 - ($ - $$) db 0
-bits 16
-        jmp 0xF000:0
-times 0x10000 - ($ - $$) db 0
-"""
-BOCHSRC = """
-megs: 16
-romimage: file={folder}/rom.bin
-vgaromimage: file={folder}/vga.bin
-optramimage1: file={folder}/kernel.bin, address={origin:#x}
-cpu: model={cpu}, count=1, ips=50000000, reset_on_triple_fault=0
-display_library: rfb, options="timeout=0"
-sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-speaker: enabled=0
-port_e9_hack: enabled=1
-magic_break: enabled=1
-com1: enabled=1, mode=file, dev={folder}/console
-clock: sync=none
-log: {folder}/bochs.log
-panic: action=fatal
-error: action=ignore
-info: action=ignore
-debug: action=ignore
-"""
-NO_VGA_BIOS = b"\x55\xaa\x01" + bytes(509)
-
-
-@cache
-def rom(entry: int) -> bytes:
-    """A ROM of 64 KB that enters a kernel in flat protected mode, as Multiboot describes it."""
-    from isa.asm import assemble
-
-    return assemble(ROM.replace("ENTRY", hex(entry))).image
-
-
-def bochs_command(image: Image, folder: Path, cpu: str = "p2_klamath") -> list[str]:
-    """Bochs for the kernel in `folder`/kernel.bin, which a ROM of ours enters: no firmware, no disk."""
-    (folder / "rom.bin").write_bytes(rom(image.entry))
-    (folder / "vga.bin").write_bytes(NO_VGA_BIOS)
-    configuration = folder / "bochsrc"
-    configuration.write_text(BOCHSRC.format(folder=folder, origin=image.origin, cpu=cpu))
-    return ["bochs", "-q", "-f", str(configuration)]
 
 
 @dataclass(frozen=True)
