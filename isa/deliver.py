@@ -25,7 +25,7 @@ from isa.faults import GeneralProtection, InvalidTSS, SegmentNotPresent, StackFa
 from isa.language import Builder, Word
 from isa.ops.stack import peek, push_words
 from isa.segment import (
-    attr_of, base_of, descriptor_address, descriptor_words, dpl_of, is_code, is_conforming, is_writable_data,
+    attr_of, base_of, descriptor, descriptor_words, dpl_of, is_code, is_conforming, is_writable_data,
     limit_of, load_code, load_real, selector_error, set_accessed, within,
 )  # fmt: skip
 from isa.state import ATTR, BASE, CPL, CR0, IDT_BASE, IDT_LIMIT, LIMIT, SEL
@@ -96,8 +96,7 @@ def enter(
     """Through a gate to selector:target; a frame of w-bit words goes on the stack of the handler's level."""
     if not selector & 0xFFFC:
         raise GeneralProtection(ext)
-    at = descriptor_address(b, selector, GeneralProtection, ext)
-    code_low, code_high = descriptor_words(b, at)
+    at, code_low, code_high = descriptor(b, selector, GeneralProtection, ext)
     attr = attr_of(code_high)
     cpl, image = b.s[CPL], b.eflags()
     if (not is_code(attr)) or (dpl_of(attr) > cpl):
@@ -148,8 +147,7 @@ def push_inner(b: Builder, level: Word, ext: int, frame: list[Word], w: int, par
     selector, esp = inner_stack(b, level, ext)
     if not selector & 0xFFFC:
         raise InvalidTSS(ext)
-    at = descriptor_address(b, selector, InvalidTSS, ext)
-    low, high = descriptor_words(b, at)
+    at, low, high = descriptor(b, selector, InvalidTSS, ext)
     attr = attr_of(high)
     if ((selector & SEL_RPL) != level) or (dpl_of(attr) != level) or (not is_writable_data(attr)):
         raise InvalidTSS(selector_error(selector) + ext)

@@ -14,7 +14,7 @@ from isa import consts as c
 from isa import ids
 from isa.decode import foreign_text
 from isa.insn import REP, Insn, Kind, Operand
-from isa.table import BY_ID, BY_NAME
+from isa.table import BY_ID, BY_NAME, ROWS
 
 Symbols = Callable[[int], str | None]
 """The name of an address, if it has one."""
@@ -22,7 +22,9 @@ Symbols = Callable[[int], str | None]
 _STRINGS = frozenset({"movs", "cmps", "scas", "lods", "stos", "ins", "outs"})
 _COMPARING = frozenset({"cmps", "scas"})
 _SUFFIX = {8: "b", 16: "w", 32: "d"}
+_SIZES = {16: "word", 32: "dword"}
 _WIDE_NAMES = frozenset({"pushf", "popf", "pusha", "popa", "iret"})  # a suffix where not of CS's width
+_BY_WIDTH = {"cbw": {16: "cbw", 32: "cwde"}, "cwd": {16: "cwd", 32: "cdq"}}  # by row
 _FAR = frozenset({"jmp far", "call far", "lds", "les", "lfs", "lgs", "lss"})
 _SIZELESS = _FAR | {"lea", "lgdt", "lidt", "sgdt", "sidt", "invlpg", "bound"}  # the name says it
 _ENVIRONMENTS = frozenset({"fldenv", "fnstenv", "frstor", "fnsave"})  # of the x87
@@ -34,7 +36,7 @@ def format_insn(i: Insn, eip: int, symbol: Symbols | None = None, bits: int = 32
     """The instruction as it reads at `eip` in a code segment of `bits`."""
     if i.row == _UNMODELLED:
         return foreign_text(i.raw, bits)
-    operands = ", ".join(_operand(i, o, eip, symbol) for o in i.operands)
+    operands = ", ".join(_operand(i, o, eip, symbol, bits) for o in i.operands)
     return f"{_prefixes(i, bits)}{_name(i, bits)}{' ' if operands else ''}{operands}"
 
 
@@ -43,7 +45,7 @@ def _name(i: Insn, bits: int) -> str:
         return i.name + _SUFFIX[i.w]
     if i.name in _WIDE_NAMES and i.w != bits:
         return i.name + _SUFFIX[i.w]
-    return i.name
+    return _BY_WIDTH.get(ROWS[i.row].name, {}).get(i.w, i.name)
 
 
 def _prefixes(i: Insn, bits: int) -> str:
@@ -69,13 +71,13 @@ def _width_hidden(i: Insn) -> bool:
     return len(i.operands) == 1 and i.dst.kind in kinds
 
 
-def _operand(i: Insn, o: Operand, eip: int, symbol: Symbols | None) -> str:
+def _operand(i: Insn, o: Operand, eip: int, symbol: Symbols | None, bits: int) -> str:
     if o.kind is Kind.REL:
         target = (eip + i.length + o.value) & c.MASK[i.w]
         name = symbol(target) if symbol else None
         return f"{target:#x} <{name}>" if name else f"{target:#x}"
     if o.kind is Kind.MEM and i.name in _SIZELESS:
         return str(replace(o, w=0))
-    if o.kind is Kind.IMM and i.name == "push" and i.w == 16:
-        return f"word {o}"
+    if o.kind is Kind.IMM and i.name == "push" and i.w != bits:
+        return f"{_SIZES[i.w]} {o}"
     return str(o)

@@ -49,6 +49,14 @@ def descriptor_words(b: Builder, at: Word) -> tuple[Word, Word]:
     return b.trunc(both, 32), b.trunc(both >> 32, 32)
 
 
+def descriptor(
+    b: Builder, selector: Word, fault: type[Fault] = GeneralProtection, ext: int = 0
+) -> tuple[Word, Word, Word]:
+    """Address and both words of the descriptor a selector names; `fault`(selector) outside its table."""
+    at = descriptor_address(b, selector, fault, ext)
+    return at, *descriptor_words(b, at)
+
+
 def in_table(b: Builder, selector: Word) -> Word:
     """Whether a selector is not null and lies within its table (LAR, LSL, VERR, VERW ask without fault)."""
     limit = b.s[LIMIT + LDTR] if selector & SEL_TI else b.s[GDT_LIMIT]
@@ -139,8 +147,7 @@ def load_data(b: Builder, segment: int, selector: Word) -> None:
     if not selector & 0xFFFC:
         b.set_segment(segment, selector, 0, 0, 0)
         return
-    at = descriptor_address(b, selector)
-    low, high = descriptor_words(b, at)
+    at, low, high = descriptor(b, selector)
     attr = attr_of(high)
     if not is_readable(attr):
         raise GeneralProtection(selector_error(selector))
@@ -158,8 +165,7 @@ def load_stack(b: Builder, selector: Word) -> None:
     """Load SS: RPL, DPL and CPL must agree (SDM 2B MOV)."""
     if not selector & 0xFFFC:
         raise GeneralProtection(0)
-    at = descriptor_address(b, selector)
-    low, high = descriptor_words(b, at)
+    at, low, high = descriptor(b, selector)
     attr = attr_of(high)
     cpl = b.s[CPL]
     if (not is_writable_data(attr)) or ((selector & SEL_RPL) != cpl) or (dpl_of(attr) != cpl):

@@ -20,8 +20,8 @@ from isa.language import Builder, Word
 from isa.mmu import reload_pointers
 from isa.ops.stack import push_words
 from isa.segment import (
-    attr_of, base_of, descriptor_address, dpl_of, in_table, is_code, is_conforming, is_readable, is_writable_data,
-    limit_of, load_real, selector_error, set_accessed,
+    attr_of, base_of, descriptor, descriptor_address, dpl_of, in_table, is_code, is_conforming, is_readable,
+    is_writable_data, limit_of, load_real, selector_error, set_accessed,
 )  # fmt: skip
 from isa.state import BASE, CPL, CR0, CR3, CR4, DR, EIP, LIMIT, PENDING_DEBUG, SEL
 
@@ -44,8 +44,7 @@ def switch(
     wrong: type[Fault] = InvalidTSS if cause == RETURN else GeneralProtection
     if selector & 4 or not selector & 0xFFFC:
         raise wrong(selector_error(selector) + ext)
-    at = descriptor_address(b, selector, wrong, ext)
-    low, high = b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    at, low, high = descriptor(b, selector, wrong, ext)
     wanted = high & ~(TSS_BUSY << 8) & M32 if cause == RETURN else high
     busy = (high >> 9) & 1
     if (not available(wanted)) or (cause == RETURN and not busy):
@@ -156,8 +155,7 @@ def load_ldt(b: Builder, selector: Word, ext: int) -> None:
     error = selector_error(selector) + ext
     if selector & 4 or not in_table(b, selector):
         raise InvalidTSS(error)
-    at = descriptor_address(b, selector, InvalidTSS, ext)
-    low, high = b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    _at, low, high = descriptor(b, selector, InvalidTSS, ext)
     attr = attr_of(high)
     if ((attr & 0x1F) != TYPE_LDT) or not attr & ATTR_P:
         raise InvalidTSS(error)
@@ -168,8 +166,7 @@ def _task_descriptor(b: Builder, selector: Word, ext: int) -> tuple[Word, Word, 
     """Address and words of a segment's descriptor; #TS outside its table."""
     if not in_table(b, selector):
         raise InvalidTSS(selector_error(selector) + ext)
-    at = descriptor_address(b, selector, InvalidTSS, ext)
-    return at, b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    return descriptor(b, selector, InvalidTSS, ext)
 
 
 def _put(b: Builder, segment: int, selector: Word, at: Word, low: Word, high: Word) -> None:

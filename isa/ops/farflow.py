@@ -19,7 +19,7 @@ from isa.language import Builder, Word
 from isa.ops.flagops import ALWAYS, merge_eflags, require_v86_iopl
 from isa.ops.stack import drop, peek, push_words
 from isa.segment import (
-    attr_of, base_of, descriptor_address, descriptor_words, dpl_of, is_code, is_conforming, is_writable_data,
+    attr_of, base_of, descriptor, dpl_of, is_code, is_conforming, is_writable_data,
     limit_of, load_code, is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
 )  # fmt: skip
 from isa.state import ATTR, BASE, CPL, DR, LIMIT, SEL
@@ -53,8 +53,7 @@ def _words(b: Builder, selector: Word) -> tuple[Word, Word, Word]:
     """Address and both words of a descriptor; #GP for null."""
     if not selector & 0xFFFC:
         raise GeneralProtection(0)
-    at = descriptor_address(b, selector)
-    return at, *descriptor_words(b, at)
+    return descriptor(b, selector)
 
 
 def check_direct(b: Builder, selector: Word, low: Word, high: Word, target: Word) -> None:

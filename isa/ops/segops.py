@@ -17,7 +17,7 @@ from isa.insn import Insn, Kind
 from isa.language import Builder, Word
 from isa.ops.stack import drop, peek, push
 from isa.segment import (
-    attr_of, descriptor_address, dpl_of, in_table, is_code, is_conforming, is_readable, is_writable_data,
+    attr_of, descriptor, dpl_of, in_table, is_code, is_conforming, is_readable, is_writable_data,
     is_protected, limit_of, load,
 )  # fmt: skip
 from isa.state import CPL, SEL
@@ -143,11 +143,6 @@ def _accepts(attr: Word, types: int) -> Word:
     return ((attr & ATTR_S) != 0) | ((types >> (attr & ATTR_TYPE)) & 1)
 
 
-def _descriptor(b: Builder, selector: Word) -> tuple[Word, Word]:
-    at = descriptor_address(b, selector)
-    return b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
-
-
 def _selector(b: Builder, o_value: Word, w: int) -> Word:
     return b.zext(b.trunc(o_value, 16), 16, 32)
 
@@ -160,7 +155,7 @@ def lar(b: Builder, i: Insn) -> None:
     protected_only(b)
     selector = _selector(b, b.read(i.src), i.src.w)
     if in_table(b, selector):
-        _low, high = _descriptor(b, selector)
+        _at, _low, high = descriptor(b, selector)
         attr = attr_of(high)
         if _accepts(attr, LAR_TYPES) and _visible(b, selector, attr):
             b.write(i.dst, b.trunc(high & 0x00F0_FF00, i.dst.w))
@@ -177,7 +172,7 @@ def lsl(b: Builder, i: Insn) -> None:
     protected_only(b)
     selector = _selector(b, b.read(i.src), i.src.w)
     if in_table(b, selector):
-        low, high = _descriptor(b, selector)
+        _at, low, high = descriptor(b, selector)
         attr = attr_of(high)
         if _accepts(attr, LSL_TYPES) and _visible(b, selector, attr):
             b.write(i.dst, b.trunc(limit_of(low, high), i.dst.w))
@@ -200,7 +195,7 @@ def verr(b: Builder, i: Insn) -> None:
     selector = _selector(b, b.read(i.dst), i.dst.w)
     good: Word = False
     if in_table(b, selector):
-        _low, high = _descriptor(b, selector)
+        _at, _low, high = descriptor(b, selector)
         attr = attr_of(high)
         good = is_readable(attr) & _visible(b, selector, attr)
     b.change_flags(ZF, ZF if good else 0)
@@ -220,7 +215,7 @@ def verw(b: Builder, i: Insn) -> None:
     selector = _selector(b, b.read(i.dst), i.dst.w)
     good: Word = False
     if in_table(b, selector):
-        _low, high = _descriptor(b, selector)
+        _at, _low, high = descriptor(b, selector)
         attr = attr_of(high)
         good = is_writable_data(attr) & _visible(b, selector, attr) & (is_code(attr) ^ 1)
     b.change_flags(ZF, ZF if good else 0)

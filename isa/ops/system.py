@@ -18,7 +18,7 @@ from isa.insn import Insn, Kind
 from isa.language import Builder, Word
 from isa.mmu import reload_pointers
 from isa.ops.segops import protected_only
-from isa.segment import attr_of, base_of, descriptor_address, limit_of, selector_error
+from isa.segment import attr_of, base_of, descriptor, limit_of, selector_error
 from isa.state import (
     BASE,
     CPL,
@@ -108,8 +108,7 @@ def _system_descriptor(b: Builder, selector: Word) -> tuple[Word, Word, Word]:
     """Address and words of the GDT descriptor for LLDT and LTR; #GP(selector) if it is in an LDT."""
     if selector & 4:
         raise GeneralProtection(selector_error(selector))
-    at = descriptor_address(b, selector)
-    return at, b.load_system(at, 32), b.load_system((at + 4) & M32, 32)
+    return descriptor(b, selector)
 
 
 @insn(

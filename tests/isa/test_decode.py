@@ -292,6 +292,24 @@ def test_text_is_intel_syntax_with_absolute_targets(code, text):
     assert format_insn(of(code), 0x1000, lambda at: "here" if at == 0x1000 else None) == text
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("98", "cbw"),
+        ("6698", "cwde"),
+        ("99", "cwd"),
+        ("6699", "cdq"),
+        ("6a05", "push 0x5"),
+        ("666a05", "push dword 0x5"),
+        ("669c", "pushfd"),
+        ("66ff30", "push dword [bx + si]"),
+        ("66ea000000000800", "o32 jmp far 0x8:0x0"),
+    ],
+)
+def test_text_of_16_bit_code_says_where_it_is_of_32(code, text):
+    assert format_insn(of(code, 16), 0x100, None, 16) == text
+
+
 # -- lengths and robustness -------------------------------------------------------------------------
 
 
