@@ -132,6 +132,7 @@ class Cpu(Boundary):
         self.s = new_state()
         self.count = 0
         self.time_offset = 0  # timestamp = count + offset
+        self.virtual: Cpu | None = None  # a monitor's virtual processor, whose state native code may work on
         self.on_flush: Callable[[int | None], None] | None = (
             None  # told of INVLPG (linear) and flushes (None)
         )

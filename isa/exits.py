@@ -34,12 +34,14 @@ class TrapPolicy:
     """What leaves to the monitor instead of taking its ordinary course.
 
     `exceptions` and `software_interrupts` are bitmaps of vectors; `instructions` are row indexes that exit
-    at CPL > 0, before they execute.
+    at CPL > 0, before they execute. Those that are `virtual`, too, may be emulated in native code, on the
+    state of `Cpu.virtual`, instead of exiting.
     """
 
     exceptions: int = 0
     software_interrupts: int = 0
     instructions: frozenset[int] = field(default_factory=frozenset)
+    virtual: frozenset[int] = field(default_factory=frozenset)
 
 
 NATIVE = TrapPolicy()

@@ -33,12 +33,14 @@ TIME = 23  # what the time-stamp counter will be when nothing is left
 ORIGINALS = 21  # address of the handlers of records that begin a region, by number; 0 for others
 READ_END, WRITE_END = 24, 32  # + segment: one past the last byte, 0 where the quick check may not decide
 FLAT = 1 << 32  # what the ends are of a segment that is all of the linear space
-TRAPS = 40  # bytes: 1 for a row that a monitor wants at CPL > 0
+TRAPS = 40  # bytes: 1 for a row that a monitor wants at CPL > 0, 2 where compiled code may emulate it
 INTERCEPTS = TRAPS + 64  # bytes: 1 for a software interrupt that it wants
 EXECUTED = INTERCEPTS + 32  # by row: how often the kernel executed it (sensitive rows)
 INTERRUPTS = EXECUTED + 512  # by vector: how often INT n was delivered
 FAULTS = INTERRUPTS + 256  # by vector: how often an exception was delivered
-CONTEXT_WORDS = FAULTS + 32
+VIRTUAL = FAULTS + 32  # address of the virtual processor's state, 0 where its monitor wants every trap
+PENDING = VIRTUAL + 1  # IF where an interrupt waits for the virtual one
+CONTEXT_WORDS = PENDING + 1
 
 NO_ERROR = (1 << 64) - 1
 

@@ -49,6 +49,7 @@ from isa.engine.context import (
     TIME,
     TRAPS,
     VECTOR,
+    VIRTUAL,
     WRITE_END,
 )  # fmt: skip
 from isa.engine.frames import tracing
@@ -67,6 +68,7 @@ from isa.table import ROWS, Sensitive
 SEGMENTS_OF_STATE = 8
 AFTER_STI, AFTER_MOV_SS = 2, 3  # SHADOW
 GENERAL = 8  # the general registers are the words below
+VIRTUAL_STATE = 500  # word numbers from here on, up to DYNAMIC, are words of the virtual processor's state
 _NAME = re.compile(r"%(w\d+|f[0-3]|r\d+|here|next|imm[01]|disp|scale|page_eip)\b")
 
 
@@ -161,7 +163,7 @@ class Threaded(Memory, DynamicFlags, Native):
             at = (
                 f"%ra{n}"
                 if n >= DYNAMIC
-                else self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text
+                else self.code.value(f"getelementptr i32, ptr {_block(n)}, i64 {n % VIRTUAL_STATE}", 64).text
             )
             known = self.memo["word", n] = self.code.value(f"load i32, ptr {at}", 32)
         word: Word = known
@@ -319,7 +321,7 @@ class Threaded(Memory, DynamicFlags, Native):
         """Write the variables back; registers of the record last."""
         for n in sorted(words):
             if n < DYNAMIC:
-                at = self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text
+                at = self.code.value(f"getelementptr i32, ptr {_block(n)}, i64 {n % VIRTUAL_STATE}", 64).text
             else:
                 at = f"%ra{n}"
             self.code.effect(f"store i32 {text(words[n])}, ptr {at}")
@@ -381,6 +383,11 @@ class Threaded(Memory, DynamicFlags, Native):
         return ["entry:"]
 
 
+def _block(n: int) -> str:
+    """Which state a word is in."""
+    return "%virtual" if VIRTUAL_STATE <= n < DYNAMIC else "%state"
+
+
 def _loads(used: set[str], stored: set[str]) -> list[str]:
     """Loads of what the body names."""
     lines: list[str] = []
@@ -407,7 +414,7 @@ def _loads(used: set[str], stored: set[str]) -> list[str]:
     words = {int(name[1:]) for name in used if re.fullmatch(r"w\d+", name)} | {int(n) for n in stored}
     for n in sorted(words):
         if n < DYNAMIC:
-            load(f"w{n}", "%state", n, "i32")
+            load(f"w{n}", _block(n), n % VIRTUAL_STATE, "i32")
             continue
         load(f"ro{n}", "%rec", R_REGS + 4 * (n - DYNAMIC), "i8")
         lines.append(f"%rw{n} = zext i32 %ro{n} to i64")
@@ -435,13 +442,36 @@ class Handler(Threaded):
             self.before, self.awake = self.save(), 0
             if self.sensitive:
                 wanted = self.context_byte(TRAPS, self.shape.row)
-                self.guard((self.initial(CPL) == 0) | (wanted == 0))
+                second = self._trapping((self.initial(CPL) == 0) | (wanted == 0), wanted)
+            else:
+                second = ""
             run(ROWS[self.shape.row].define, self, self.insn)
             if self.code.here.end is None:
                 self._finish()
         finally:
             tracing.reset(token)
-        return self.text()
+        return self.text() + second
+
+    def _trapping(self, executes: Any, wanted: Any) -> str:
+        """Unless it `executes` here the instruction goes to the monitor. Where the monitor's code is compiled
+        too, the text of that."""
+        from isa.engine.virtual import is_emulated, virtual_ir, virtual_name
+
+        if not is_emulated(self.insn):
+            self.guard(executes)
+            return ""
+        text = virtual_ir(self.shape)
+        cold = self.code.require(executes)
+        going_on, self.code.here = self.code.here, cold
+        self.guard((wanted == 2) & (self.context(VIRTUAL) != 0))
+        self.tail(f"@{virtual_name(self.shape)}")
+        self.code.here = going_on
+        return text
+
+    def tally(self) -> None:
+        """Count what the kernel executes itself."""
+        kernel: Any = self.initial(CPL) == 0
+        self.add_context(EXECUTED + self.shape.row, kernel)
 
     def head(self) -> list[str]:
         return [
@@ -459,8 +489,7 @@ class Handler(Threaded):
         eip = self.next if self.eip is None else self.eip
         branch, taken, target = self.memo.get("branch", (None, None, None))
         if self.sensitive:
-            kernel: Any = self.initial(CPL) == 0
-            self.add_context(EXECUTED + self.shape.row, kernel)
+            self.tally()
         self.store_state(self.words, self.record)
         self.mirror_segments()
         left = "%left"

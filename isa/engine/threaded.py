@@ -30,6 +30,7 @@ from isa.engine.context import (
     MODEL_FLAGS,
     ORIGINALS,
     PAGES,
+    PENDING,
     POLICY,
     POOL,
     QUIET,
@@ -40,6 +41,7 @@ from isa.engine.context import (
     TIME,
     TLB,
     TRAPS,
+    VIRTUAL,
     WRITE_END,
 )  # fmt: skip
 from isa.engine.library import Library, library
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
 
 _SENSITIVE = frozenset(row.index for row in ROWS if row.sensitive is not Sensitive.INNOCUOUS)
 M64 = (1 << 64) - 1
-_NONE = bytes(8 * (CONTEXT_WORDS - EXECUTED))
+_NONE = bytes(8 * (VIRTUAL - EXECUTED))
 
 
 def _address(buffer: Any) -> int:
@@ -103,7 +105,8 @@ class Threaded:
         self.context[MODEL_FLAGS] = cpu.model.eflags
         self.context[POLICY] = policy.exceptions & 0xFFFF_FFFF
         for row in ROWS:
-            self.bytes[8 * TRAPS + row.index] = row.index in policy.instructions
+            wanted = row.index in policy.instructions
+            self.bytes[8 * TRAPS + row.index] = wanted + (wanted and row.index in policy.virtual)
         for vector in range(256):
             self.bytes[8 * INTERCEPTS + vector] = policy.software_interrupts >> vector & 1
         reference_only = {row.index for row in ROWS if row.feature not in cpu.model.features}
@@ -127,6 +130,10 @@ class Threaded:
         pending = cpu.interrupts is not None and cpu.interrupts.intr
         context[AWAKE] = c.TF | c.RF | (c.IF if pending else 0)
         context[QUIET] = cpu.on_flush is None and cpu.quiet
+        virtual = cpu.virtual
+        if virtual is not None:
+            context[VIRTUAL] = 0 if cpu.detailed else virtual.s.buffer_info()[0]
+            context[PENDING] = c.IF if virtual.interrupts is not None and virtual.interrupts.intr else 0
         context[TIME] = (cpu.timestamp() + budget) & M64
         context[LEFT] = 1 if s[SHADOW] else budget
         context[RESERVE] = budget - context[LEFT]
@@ -158,13 +165,13 @@ class Threaded:
 
     def tell(self) -> None:
         """Report what was counted on the way."""
-        if bytes(self.bytes[8 * EXECUTED :]) == _NONE:
+        if bytes(self.bytes[8 * EXECUTED : 8 * VIRTUAL]) == _NONE:
             return
         tell = self.cpu.on_tally
         for what, first, last in (
             ("executed", EXECUTED, INTERRUPTS),
             ("int", INTERRUPTS, FAULTS),
-            ("fault", FAULTS, CONTEXT_WORDS),
+            ("fault", FAULTS, VIRTUAL),
         ):
             for n in range(first, last):
                 if self.context[n]:

@@ -133,12 +133,15 @@ class Deprivileged(Mode):
             cpu.until = until
         self.world.leave()
         guest.count = cpu.count
+        if cpu.s[SHADOW] > 1:
+            s[SHADOW] = cpu.s[SHADOW]
+        elif cpu.count > start:
+            s[SHADOW] = 0
         reason = leave.reason
         if reason is Reason.UNTIL or reason is Reason.STOP or reason is Reason.BREAKPOINT:
             if reason is Reason.STOP:
                 cpu.stop_requested = True
             if cpu.count > start:
-                s[SHADOW] = cpu.s[SHADOW] if cpu.s[SHADOW] == AFTER_MOV_SS else 0
                 s[PENDING_DEBUG] = cpu.s[PENDING_DEBUG]
             return BREAKPOINT if reason is Reason.BREAKPOINT else None
         return self.answer(leave)

@@ -7,10 +7,21 @@ manner of VM/370 is enough: direct execution, a trap, the interpreter, direct ex
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from isa.exits import ALL_VECTORS, TrapPolicy
-from isa.table import Sensitive, rows
-from vmm.modes.deprivileged import EVERY_FAULT, Deprivileged
+from isa.table import BY_NAME, Sensitive, rows
+from vmm.machine import Stop
+from vmm.modes.deprivileged import EVERY_FAULT, NAMES, Deprivileged
 from vmm.monitor.world import SHOW_X87_CS
+
+if TYPE_CHECKING:
+    from vmm.machine import Machine
+
+
+# Emulated without leaving native code, where that can (`isa.engine.virtual`).
+COMMON = "cli sti pushf popf rdtsc smsw sgdt sidt sldt str lar lsl verr verw".split()
+COMMON += ["push sreg", "mov sreg", "mov cr"]
 
 
 class Full(Deprivileged):
@@ -24,4 +35,19 @@ class Full(Deprivileged):
         exceptions=EVERY_FAULT,
         software_interrupts=ALL_VECTORS,
         instructions=rows((Sensitive.PRIVILEGED, Sensitive.SILENT)) | SHOW_X87_CS,
+        virtual=frozenset(BY_NAME[name].index for name in COMMON),
     )
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.cpu.virtual = self.guest
+        self.cpu.on_tally = self.tally
+
+    def run(self, until: int) -> Stop | None:
+        self.cpu.detailed = self.ledger.listening
+        return super().run(until)
+
+    def tally(self, what: str, number: int, times: int) -> None:
+        """What compiled monitor code has emulated: traps like any other."""
+        self.ledger.traps[NAMES[number]] += times
+        self.ledger.work["instructions emulated"] += times

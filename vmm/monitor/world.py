@@ -33,6 +33,7 @@ from isa.state import (
     PENDING_DEBUG,
     SEL,
     SHADOW,
+    TSC_ADJUST,
 )
 from isa.table import BY_NAME
 from vmm.monitor.vm import MONITOR_BASE
@@ -112,6 +113,7 @@ class World:
         real_x87[:] = x87
         r[SHADOW] = r[PENDING_DEBUG] = 0
         r[CR0] = (r[CR0] & ~DIRECT_CR0) | (v[CR0] & DIRECT_CR0) | c.CR0_NE
+        r[TSC_ADJUST], r[TSC_ADJUST + 1] = v[TSC_ADJUST], v[TSC_ADJUST + 1]
         wanted = self._wanted.tobytes()
         if v[CPL] != self._level or wanted != self._loaded:
             self._load_segments()
