@@ -3,6 +3,7 @@
     kinds.py      what a file is, by its first bytes; what it certainly is not
     elf.py        ELF executables for the 386: segments, entry, symbols, notes
     multiboot.py  Multiboot 1 kernels, in ELF or with addresses in the header
+    multiboot2.py Multiboot 2 kernels
     linux.py      bzImage: the 32-bit boot protocol; the kernel inside it
     initramfs.py  a RAM disk out of a directory or a source
     linux16.py    the boot protocol of old, in real mode

@@ -4,6 +4,7 @@
     linux     "HdrS" at 0202h: bzImage, memtest86+; linux16 enters it in real mode
     boot      55 AA at the end of the first sector: a disk, booted by the small BIOS
     multiboot a Multiboot header in the first 8 KB, ELF or not (boot loaders have one as well, on their disk)
+    multiboot2  a Multiboot 2 header in the first 32 KB, and no other
     pvh       an ELF file with an entry for PVH
     elf       any other ELF executable for the 386
     bios      a ROM: whole 64 KB, a far jump at the reset vector
@@ -21,9 +22,9 @@ from pathlib import Path
 
 from isa.asm.kept import assemble
 from vmm.image import DEFAULT_ORIGIN, Image, LoadError, Loading, guest_name, read_file
-from vmm.loader import bootsector, elf, firmware, linux, linux16, multiboot, pvh
+from vmm.loader import bootsector, elf, firmware, linux, linux16, multiboot, multiboot2, pvh
 
-FORMATS = ("asm", "flat", "elf", "multiboot", "linux", "linux16", "pvh", "boot", "bios")
+FORMATS = ("asm", "flat", "elf", "multiboot", "multiboot2", "linux", "linux16", "pvh", "boot", "bios")
 SOURCE_SUFFIXES = frozenset({".asm", ".s", ".nasm", ".inc"})
 MAX_BINARY = 16 << 20
 MAX_UNPACKED = 1 << 30
@@ -78,11 +79,13 @@ def recognise(path: Path, data: bytes) -> str:
         return "boot"
     if multiboot.find_header(data)[0] is not None:
         return "multiboot"
+    if multiboot2.find_header(data)[0] is not None:
+        return "multiboot2"
     if data[:4] == elf.MAGIC:
         return "pvh" if pvh.entry_of(elf.read(path, data)) is not None else "elf"
     if path.suffix.lower() == ".elf":
         raise LoadError(f"{path}: not an ELF file; `--format flat` runs it as it is")
-    if multiboot.find_header(data)[1]:
+    if multiboot.find_header(data)[1] or multiboot2.find_header(data)[1]:
         raise LoadError(
             f"{path}: its Multiboot header has a wrong checksum; `--format flat` runs it as it is"
         )
@@ -166,6 +169,7 @@ LOADERS = {
     "flat": load_flat,
     "elf": elf.load,
     "multiboot": multiboot.load,
+    "multiboot2": multiboot2.load,
     "linux": linux.load,
     "linux16": linux16.load,
     "pvh": load_pvh,
