@@ -22,13 +22,25 @@ from isa.engine.context import GUARD, MISS
 from isa.engine.intwords import IntWords
 from isa.engine.reference import Reference
 from isa.exits import NATIVE, Exit, Reason, TrapPolicy
-from isa.faults import Fault, InvalidOpcode, NotModelled
+from isa.faults import Fault, InvalidOpcode, NotModelled, Waiting
 from isa.insn import Insn
 from isa.language import Builder
 from isa.memory import PhysicalMemory
 from isa.mmu import walk
 from isa.model import DEFAULT, Model
-from isa.state import CPL, CR0, EFLAGS, EIP, HALTED, PENDING_DEBUG, SHADOW, TSC_ADJUST, new_state
+from isa.state import (
+    CPL,
+    CR0,
+    EFLAGS,
+    EIP,
+    FPU_IGNORED,
+    FPU_STATUS,
+    HALTED,
+    PENDING_DEBUG,
+    SHADOW,
+    TSC_ADJUST,
+    new_state,
+)
 from isa.table import ROWS, Definition
 
 if TYPE_CHECKING:
@@ -143,6 +155,7 @@ class Cpu(Boundary):
         self.on_tally: Callable[[str, int, int], None] | None = (
             None  # told how often native code did something: "executed" row, "int" vector, "fault" vector
         )
+        self.on_math_error: Callable[[], None] | None = None  # the FERR# pin
         self.detailed = False  # `on_delivery` and `on_int` want each event, not only `on_tally` the sum
         self.native: Threaded | None = None
         self._prepared: Threaded | None = None  # `native`, while it is not in use
@@ -209,6 +222,11 @@ class Cpu(Boundary):
         self.stop_requested = True
         self.engine.attention = True
 
+    def ignore_math_error(self) -> None:
+        """The IGNNE# pin goes down while FERR# is: until the x87's exception is cleared it stops nothing."""
+        if self.s[FPU_STATUS] & c.FSW_ES:
+            self.s[FPU_IGNORED] = 1
+
     def sync(self) -> None:
         """Somebody wrote to the state block: take it over. Translations stay as they are."""
         self.engine.sync()
@@ -230,6 +248,8 @@ class Cpu(Boundary):
                 result = self._fault(fault)
             except _Leave as leave:
                 result = leave.exit
+            except Waiting:
+                continue
             except NotModelled as missing:
                 result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self.current())
         engine.settle()
@@ -358,6 +378,8 @@ class Cpu(Boundary):
                 self._complete(insn)
         except Fault as fault:
             return insn, fault
+        except Waiting:
+            pass
         finally:
             self.engine.settle()
             if policy is not NATIVE:

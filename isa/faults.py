@@ -118,6 +118,10 @@ def becomes_double_fault(first: int, second: int) -> bool:
     return False
 
 
+class Waiting(Exception):
+    """The instruction has not begun: it waits for an interrupt, as after HLT, and will be tried again."""
+
+
 class NotModelled(Exception):
     """The guest needs something of x86 that vmsim does not have; `what` names it."""
 

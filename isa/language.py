@@ -158,7 +158,7 @@ class Builder(Protocol):
         """
 
     def fpu_error(self) -> None:
-        """Report a pending x87 exception by the FERR# pin, as CR0.NE clear asks for."""
+        """Report a pending x87 exception by the FERR# pin, as CR0.NE clear asks for, and wait."""
 
     # -- flags ------------------------------------------------------------------------------------
     def set_flags(self, kind: int, w: int, x: Word, y: Word, r: Word) -> None:

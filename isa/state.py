@@ -38,9 +38,10 @@ PDPTE = 72  # + 2n, 2n+1: low and high half of the four PAE page-directory point
 FPU = 80
 FPU_CONTROL, FPU_STATUS, FPU_TAGS, FPU_OPCODE, FPU_IP, FPU_CS, FPU_DP, FPU_DS = range(FPU, FPU + 8)
 FPU_R = 88  # + 3n: register Rn, its significand's low and high half, then sign and exponent
-FPU_END = 112
+FPU_IGNORED = 112  # IGNNE# is asserted: a pending exception stops nothing (SDM 1, D.2.1.2)
+FPU_END = 113
 # FPU_TAGS has bit n set where Rn is in use, as FXSAVE stores tags; FPU_STATUS has TOP in it.
-WORDS = 112
+WORDS = 113
 
 NAMES: dict[str, int] = {
     **{name: n for n, name in enumerate(c.REGISTER_NAMES)},

@@ -22,7 +22,7 @@ from isa.engine.breakpoints import Breakpoints
 from isa.engine.intflags import IntFlags, Record
 from isa.engine.intwords import IntWords
 from isa.engine.x87ints import X87Ints
-from isa.faults import GeneralProtection, NotModelled, StackFault
+from isa.faults import GeneralProtection, NotModelled, StackFault, Waiting
 from isa.insn import Insn, Kind, Operand
 from isa.state import (
     ATTR,
@@ -447,6 +447,13 @@ class Reference(X87Ints, IntFlags, IntWords):
     def halt(self) -> None:
         self.s[HALTED] = 1
         self.attention = True
+
+    def fpu_error(self) -> None:
+        if self.cpu.on_math_error is None:
+            raise NotModelled("an x87 exception with CR0.NE clear, on a board without IRQ 13")
+        self.cpu.on_math_error()
+        self.halt()
+        raise Waiting()
 
     def intercepts(self, vector: int, software: bool) -> None:
         self.cpu.check_intercept(vector, software)

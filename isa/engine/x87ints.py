@@ -6,7 +6,6 @@ from array import array
 
 from isa import fpu
 from isa.consts import M32
-from isa.faults import NotModelled
 from isa.state import FPU_R
 
 
@@ -25,6 +24,3 @@ class X87Ints:
 
     def f80(self, operation: str, form: str, control: int, x: int, y: int) -> tuple[int, int]:
         return fpu.operate(operation, form, control, x, y)
-
-    def fpu_error(self) -> None:
-        raise NotModelled("an x87 exception with CR0.NE clear")

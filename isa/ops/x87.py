@@ -50,6 +50,7 @@ from isa.state import (
     FPU_CS,
     FPU_DP,
     FPU_DS,
+    FPU_IGNORED,
     FPU_IP,
     FPU_OPCODE,
     FPU_STATUS,
@@ -81,7 +82,8 @@ def check_pending(b: Builder) -> None:
     if b.s[FPU_STATUS] & FSW_ES:
         if b.s[CR0] & CR0_NE:
             raise MathFault()
-        b.fpu_error()
+        if not b.s[FPU_IGNORED]:
+            b.fpu_error()
 
 
 def start(b: Builder) -> None:
@@ -156,6 +158,7 @@ def settle_summary(b: Builder, control: Word, status: Word) -> None:
     status = status & (M16 ^ FSW_ES ^ FSW_B)
     pending = status & ~control & FSW_EXCEPTIONS
     b.s[FPU_CONTROL] = control
+    b.s[FPU_IGNORED] = 0
     b.s[FPU_STATUS] = status | FSW_ES | FSW_B if pending else status
 
 

@@ -60,6 +60,7 @@ from isa.state import (
     FPU_CS,
     FPU_DP,
     FPU_DS,
+    FPU_IGNORED,
     FPU_IP,
     FPU_OPCODE,
     FPU_STATUS,
@@ -95,6 +96,7 @@ def fninit(b: Builder, i: Insn) -> None:
 def fnclex(b: Builder, i: Insn) -> None:
     """Forgets all exceptions, and so a pending one."""
     usable(b)
+    b.s[FPU_IGNORED] = 0
     b.s[FPU_STATUS] = b.s[FPU_STATUS] & 0x7F00
 
 

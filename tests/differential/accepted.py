@@ -334,11 +334,11 @@ ACCEPTED = (
     ),
     Accepted(
         "what QEMU does not come through", "qemu", VMSIM,
-        "limits of running code, bits of CR0 and CR4 that do not exist, error codes through 16-bit gates, HLT and TF",
+        "limits of code, bits of CR0 and CR4 that do not exist, errors through 16-bit gates, FERR#, HLT and TF",
         "SDM 3A 2.5, 5.3, 6.13; 2A HLT",
         names=(
             "control_registers_refuse_what_cannot_be", "segment_limits_hold_for_every_access",
-            "interrupt_gates_of_16_bits_push_words", "single_step_leaves_hlt",
+            "interrupt_gates_of_16_bits_push_words", "single_step_leaves_hlt", "x87_errors_are_irq_13_without_NE",
         ),
         differs=("hangs",),
     ),

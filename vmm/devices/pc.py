@@ -24,6 +24,7 @@ from vmm.devices.acpi_pm import DEFAULT_BASE, ApmPorts, PowerManagement
 from vmm.devices.apic import LAPIC_BASE, LAPIC_SIZE, LocalApic
 from vmm.devices.bus import Device, PortBus
 from vmm.devices.cmos import DEFAULT_EPOCH, Cmos, memory_bytes
+from vmm.devices.coprocessor import CoprocessorError
 from vmm.devices.debug import FIRMWARE_LOG_PORT, DebugConsole, DebugExit
 from vmm.devices.disk import Disk
 from vmm.devices.fw_cfg import FirmwareConfig
@@ -123,6 +124,7 @@ class PcDevices:
         self.pci = PciBus(memory, on_pam, self._move_power)
         self.fw_cfg = FirmwareConfig(memory)
         self.ide = Ide(clock, lines, disk) if disk is not None else None
+        self.coprocessor = CoprocessorError(lines)
         self.debug_console = DebugConsole(self._console_byte)
         self.log = DebugConsole(self._log_byte, FIRMWARE_LOG_PORT, "firmware-log")
         self.debug_exit = DebugExit(self._exit)
@@ -140,7 +142,7 @@ class PcDevices:
         return (
             *(self.pic, self.pit, self.uart, self.cmos, self.keyboard, self.system, self.vga),
             *(self.power, self.apm, self.pci, self.fw_cfg, *disks),
-            *(self.debug_console, self.log, self.debug_exit),
+            *(self.coprocessor, self.debug_console, self.log, self.debug_exit),
         )
 
     def _attach_apics(self) -> None:

@@ -115,6 +115,7 @@ def test_every_device_owns_its_ports_and_no_others():
         "apm": (range(0xB2, 0xB4),),
         "pci": (range(0xCF8, 0xCF9), range(0xCFC, 0xD00)),
         "fw_cfg": (range(0x510, 0x512),),
+        "coprocessor": (range(0xF0, 0xF1),),
         "debug-console": (range(0xE9, 0xEA),),
         "firmware-log": (range(0x402, 0x403),),
         "debug-exit": (range(0xF4, 0xF5),),
