@@ -15,6 +15,8 @@ import pytest
 from loader_kernels import MULTIBOOT_HEADER, PUT, SHOW_MULTIBOOT, program
 from real_kernels import folders
 from test_linux import bzimage, pvh_kernel
+from test_multiboot2 import HEADER as MULTIBOOT2
+from test_multiboot2 import TAGS
 
 from vmm.image import LoadError, Module, load_image
 
@@ -30,6 +32,7 @@ def whole() -> dict[str, bytes]:
     multiboot = program(SHOW_MULTIBOOT + PUT + MULTIBOOT_HEADER.format(flags=3), 0x10_0000)
     made = {
         "multiboot": multiboot.elf32(),
+        "multiboot2": program("start: hlt\n" + MULTIBOOT2.format(tags=TAGS)).elf32(),
         "pvh": pvh_kernel(),
         "bzimage": bzimage(b"\xf4" * 512, gzip.compress(pvh_kernel()) + bytes(4)),
         "old kernel": bzimage(b"\xf4" * 512)[:0x206] + b"\x03\x02" + bzimage(b"\xf4" * 512)[0x208:],
