@@ -90,7 +90,7 @@ ACCEPTED = (
     Accepted(
         "reserved hints with a register operand", "unicorn", VMSIM,
         "0F 0D and 0F 18 to 0F 1F are NOPs with any operand, QEMU refuses some", "SDM 2B NOP",
-        names=("nop",), needs=("error",), differs=("error", "eip"),
+        names=("hint",), needs=("error",), differs=("error", "eip"),
     ),
     Accepted(
         "RET of more than 32767 bytes", "unicorn", VMSIM,
@@ -331,6 +331,26 @@ ACCEPTED = (
         "SDM 3B 17.2.5",
         names=("breakpoints_stop_at_execution_and_access",),
         differs=("two bytes watch an even address", "a push meets it", "ends early"),
+    ),
+    Accepted(
+        "INT1", "qemu", VMSIM,
+        "a debug exception; QEMU does not know it", "SDM 2A INT n",
+        names=("int1_traps_without_asking",),
+        differs=("ring 0", "ring 3, and a gate of DPL 0", "a gate that is not present: EXT"),
+    ),
+    Accepted(
+        "virtual-8086 mode", "qemu", VMSIM,
+        "segments end at 64 KB, and a handler of ring 1 is #GP(CS)", "SDM 3B 20.2, 20.3",
+        names=("virtual_8086_mode_leaves_by_exceptions",),
+        differs=("beyond 64 KB", "SS beyond 64 KB is #SS", "an interrupt to ring 1"),
+    ),
+    *(
+        Accepted(
+            f"IRET into virtual-8086 mode above 64 KB, {peer}", peer, VMSIM,
+            "#GP(0); the emulators cut EIP", "SDM 2A IRET",
+            names=("virtual_8086_mode_leaves_by_exceptions",), differs=("IRET to a target above 64 KB",),
+        )
+        for peer in ("qemu", "bochs")
     ),
     Accepted(
         "what QEMU does not come through", "qemu", VMSIM,
