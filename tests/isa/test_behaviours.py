@@ -53,7 +53,7 @@ def ours(path: Path) -> tuple[list[str], int]:
 
 def without_rf(line: str) -> str:
     """The line with RF clear in the EFLAGS of every exception that it tells of."""
-    return re.sub(r"(#(?:[0-9A-F]{8} ){4}000)[01]", r"\g<1>0", line)
+    return re.sub(r"(#(?:[0-9A-F]{8} ){4}000)([0-3])", lambda found: found[1] + str(int(found[2]) & 2), line)
 
 
 def heading(line: str) -> str:
