@@ -158,7 +158,7 @@ class Laboratory:
         for at in (SCRATCH + 2, SCRATCH + 4):  # far pointers with 16- and 32-bit offsets
             self.ram.data[at : at + 2] = trial.selector.to_bytes(2, "little")
         for page in self.ram.code.values():
-            page.clear()
+            page.stored(0, c.PAGE_SIZE)
         memoryview(s).cast("B")[:] = self.blank
         s[c.EAX], s[c.ECX], s[c.EDX], s[c.EBX] = trial.selector, trial.ecx, 0x80, SCRATCH
         s[c.ESP], s[c.EBP], s[c.ESI], s[c.EDI], s[EIP] = STACK, STACK + 64, SCRATCH + 64, SCRATCH + 128, CODE

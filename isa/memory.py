@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from isa.insn import Insn
 
 GRAIN = 4  # code is remembered in units of 16 bytes: data beside code stays cheap to store
+GRAINS = PAGE_SIZE >> GRAIN
+LONGEST = 14  # bytes of an instruction after its first
 
 
 class CodePage:
@@ -32,7 +34,9 @@ class CodePage:
         self.bits = bits  # bit n: bytes 16n..16n+15 hold decoded code
         self.insns: dict[int, Insn] = {}
         self.uncounted: frozenset[int] = frozenset()  # offsets whose instructions weigh nothing
-        self.watchers: list[Callable[[int], None]] = []  # told the number of a page that is cleared
+        self.watchers: list[
+            Callable[[int, int, int], None]
+        ] = []  # told the page's number, first and last byte
 
     def add(self, key: int, insn: Insn) -> None:
         first = (key & 0xFFF) >> GRAIN
@@ -45,19 +49,26 @@ class CodePage:
         """Take every byte for code: `watchers` hear of each store, as long as they mark the page again."""
         self.bits[:] = b"\xff" * len(self.bits)
 
-    def clear(self) -> None:
-        """Forget every decoded instruction."""
-        self.insns.clear()
-        self.bits[:] = bytes(len(self.bits))
-        for watcher in self.watchers:
-            watcher(self.number)
-
     def stored(self, offset: int, size: int) -> None:
-        """Bytes of the page changed: if they hold code, forget it."""
-        for grain in (offset >> GRAIN, (offset + size - 1) >> GRAIN):
-            if self.bits[grain >> 3] >> (grain & 7) & 1:
-                self.clear()
-                return
+        """Bytes of the page changed: forget the instructions that have one of them, and tell."""
+        last = offset + size - 1
+        if any(
+            self.bits[grain >> 3] >> (grain & 7) & 1 for grain in range(offset >> GRAIN, (last >> GRAIN) + 1)
+        ):
+            for key in self._holding(offset, last):
+                del self.insns[key]
+            for grain in range(max(0, offset - LONGEST) >> GRAIN, (last + LONGEST >> GRAIN) + 1):
+                if grain < GRAINS and not self._holding(grain << GRAIN, (grain + 1 << GRAIN) - 1):
+                    self.bits[grain >> 3] &= ~(1 << (grain & 7))
+            for watcher in self.watchers:
+                watcher(self.number, offset, last)
+
+    def _holding(self, first: int, last: int) -> list[int]:
+        """The keys of the instructions that have one of these bytes."""
+        if last - first >= len(self.insns):
+            return [k for k, insn in self.insns.items() if first - insn.length < k & 0xFFF <= last]
+        keys = [at | mark for at in range(max(0, first - LONGEST), last + 1) for mark in (0, 0x1000)]
+        return [k for k in keys if k in self.insns and (k & 0xFFF) + self.insns[k].length > first]
 
 
 class Ram:
@@ -92,10 +103,12 @@ class Ram:
         if at < 0 or at + len(data) > self.size:
             raise ValueError(f"{len(data)} bytes at {at:#x} do not fit into RAM of {self.size:#x} bytes")
         self.data[at : at + len(data)] = data
-        for page in range(at & ~(PAGE_SIZE - 1), at + len(data), PAGE_SIZE):
+        end = at + len(data)
+        for page in range(at & ~(PAGE_SIZE - 1), end, PAGE_SIZE):
             code = self.code.get(page)
             if code is not None:
-                code.clear()
+                first = max(at - page, 0)
+                code.stored(first, min(end - page, PAGE_SIZE) - first)
 
     def read(self, at: int, size: int) -> bytes:
         return bytes(self.data[at : at + size])

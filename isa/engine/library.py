@@ -84,14 +84,14 @@ class Library:
 
     def _level(self, shape: Shape, insn: Insn, offset: int) -> int:
         """How much a handler for this shape has to know."""
-        level = self._jit.levels.get(shape.name)
+        level = self._jit.fresh.levels.get(shape.name)
         if level is None:
             level = NEVER
             for candidate in range(SYMBOLIC, EVERYTHING + 1):
                 if self._trace(shape_of(insn, offset, candidate)[0]):
                     level = candidate
                     break
-            self._jit.levels[shape.name] = level
+            self._jit.fresh.levels[shape.name] = level
         elif level != NEVER:
             wanted = shape_of(insn, offset, level)[0]
             if wanted.name not in self.addresses:
@@ -123,4 +123,4 @@ class Library:
 
     def save(self) -> None:
         """Keep what was compiled for the next process."""
-        self._jit.save()
+        self._jit.fresh.save()

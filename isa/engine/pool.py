@@ -17,6 +17,7 @@ from isa.engine.context import MAX_PAGES, MAX_RECORDS, PAGE_ENTRIES, R_OFFSET, R
 from isa.engine.library import ORIGINALS_BYTES, PAGES_BYTES, POOL_BYTES, Library
 from isa.engine.shapes import target_offset
 from isa.faults import Fault, NotModelled
+from isa.memory import LONGEST
 from isa.table import ROWS
 from isa.tlb import reserve
 
@@ -66,16 +67,25 @@ class Pool:
                 self.records[at : at + 8] = self.library.outside.to_bytes(8, "little")
         return index
 
-    def invalidate(self, number: int) -> None:
-        """The code of a page has changed."""
+    def invalidate(self, number: int, first: int, last: int) -> None:
+        """Bytes of a code page have changed: the records of instructions that have one of them are stubs again."""
+        known = self.of_page.get(number, {})
+        near = range(max(0, first - LONGEST), last + 1)
+        if len(near) < len(known):
+            keys = [key for at in near for key in (at, at | 0x1000) if key in known]
+        else:
+            keys = [key for key in known if key < 0x2000 and key & 0xFFF in near]
         unresolved = self.library.unresolved.to_bytes(8, "little")
-        for key, index in self.of_page.get(number, {}).items():
-            if key < 0x2000:
-                self.records[index * RECORD_SIZE : index * RECORD_SIZE + 8] = unresolved
-        changed = set(self.of_page.get(number, {}).values())
-        self.waiting = [entry for entry in self.waiting if entry[0] not in changed]
-        if self.regions is not None:
-            self.regions.forget(number)
+        changed = set()
+        for key in keys:
+            at = known[key] * RECORD_SIZE
+            if self.records[at : at + 8] != unresolved:
+                self.records[at : at + 8] = unresolved
+                changed.add(known[key])
+        if changed:
+            self.waiting = [entry for entry in self.waiting if entry[0] not in changed]
+            if self.regions is not None:
+                self.regions.forget(number)
 
     def reset(self) -> None:
         """Forget all records: there are too many."""

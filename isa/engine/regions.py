@@ -213,11 +213,13 @@ class Regions:
             pool.set_handler(index, region.address)
 
     def forget(self, number: int) -> None:
-        """The code of a page has changed, and its records are stubs."""
+        """The code of a page has changed; records of instructions that have are stubs."""
         for key in (0, 0x1000):
             page = self.pages.get((number, key))
             if page is not None:
                 for index in page.heads:
+                    if self.pool.handler(index) != self.pool.library.unresolved:
+                        self.pool.set_handler(index, self.pool.originals[index])
                     self.pool.originals[index] = 0
                 page.changes += bool(page.covered)
                 page.version += 1

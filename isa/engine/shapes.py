@@ -23,7 +23,8 @@ DYNAMIC = 1000  # word numbers from here on mean the registers named in the reco
 SYMBOLIC, REGISTERS, EVERYTHING = range(3)  # levels: what is known while compiling
 
 _REGISTER_KINDS = (Kind.REG32, Kind.REG16, Kind.REG8)
-# Their immediates decide much: a count of 0 changes no flag.
+# Their immediates decide much: a count of 0 changes no flag. Five bits of them count (SDM 2B SAL).
+COUNT = 31
 _KNOWN_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd".split())
 # Not worth a handler: they end in the reference engine anyway, or are rare and long.
 _ELSEWHERE = frozenset("int1,hlt,cpuid,rdmsr,wrmsr,in,out,ins,outs,unmodelled,mov dr".split(","))
@@ -114,7 +115,7 @@ def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
             disp, scale = o.value, o.scale
         elif o.kind in (Kind.IMM, Kind.REL):
             if known and o.kind == Kind.IMM:
-                value = o.value
+                value = o.value & COUNT if level < EVERYTHING else o.value
             else:
                 immediates.append(o.value)
         elif o.kind == Kind.FAR and not known:

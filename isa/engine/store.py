@@ -9,6 +9,7 @@ time, never an answer (`isa.cache`).
 from __future__ import annotations
 
 import shutil
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -19,6 +20,7 @@ from isa.cache import digest, directory, oldest, read, write
 LEVELS = "levels"
 KEPT = 3  # versions beside the current one
 MANY = 16  # files that are better one
+TOGETHER = 32  # objects that are written at a time, if the process lasts so long
 KERNEL = "kernel"
 KERNEL_NAMES = ("enter", "elsewhere", "unresolved", "outside", "dispatch", "redo", "h_flags", "h_cf", "h_of")
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -64,8 +66,8 @@ class Jit:
         self._llvm = llvm
         self.folder = folder
         self.addresses: dict[str, int] = {}
-        self.levels: dict[str, int] = {}
-        self._stored_levels = 0
+        self.fresh = Fresh(folder)
+        weakref.finalize(self, self.fresh.save)
         target = llvm.Target.from_default_triple()
         self._machine = target.create_target_machine(opt=1, cpu=llvm.get_host_cpu_name())
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
@@ -101,8 +103,10 @@ class Jit:
         self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(data))
         found = self._find(names)
         if self.folder is not None:
-            write(self.folder / f"{file or digest(data)}.o", pack([(data, names)]))
-            self.save()
+            if file:
+                write(self.folder / f"{file}.o", pack([(data, names)]))
+            else:
+                self.fresh.add(data, names)
         return found
 
     def _find(self, names: Iterable[str]) -> dict[str, int]:
@@ -157,9 +161,38 @@ class Jit:
                     with suppress(OSError):
                         path.unlink()
 
+
+class Fresh:
+    """What this process has learned that is not on disk yet: objects, and how much each shape has to know."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.levels: dict[str, int] = {}
+        self._stored_levels = 0
+        self._parts: list[Part] = []
+
+    def add(self, data: bytes, names: list[str]) -> None:
+        """Keep an object file, now or with others."""
+        self._parts.append((data, names))
+        if len(self._parts) >= TOGETHER:
+            self.save()
+
+    def load_levels(self) -> None:
+        """Take over what is stored."""
+        if self.folder is not None:
+            lines = (read(self.folder / LEVELS) or b"").decode("ascii", "replace").splitlines()
+            with suppress(ValueError):
+                self.levels = {name: int(n) for name, n in (line.split() for line in lines)}
+            self._stored_levels = len(self.levels)
+
     def save(self) -> None:
-        """Store how much each shape has to know."""
-        if self.folder is not None and len(self.levels) != self._stored_levels:
+        """Write what is not written."""
+        if self.folder is None:
+            return
+        if self._parts:
+            packed, self._parts = pack(self._parts), []
+            write(self.folder / f"{digest(packed)}.o", packed)
+        if len(self.levels) != self._stored_levels:
             write(self.folder / LEVELS, "".join(f"{k} {v}\n" for k, v in self.levels.items()).encode())
             self._stored_levels = len(self.levels)
 

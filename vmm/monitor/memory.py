@@ -293,7 +293,7 @@ class ShadowTables:
         if all(source is not other for _, other in known):
             known.append((root, source))
 
-    def _stored(self, number: int) -> None:
+    def _stored(self, number: int, first: int, last: int) -> None:
         """Something was stored to a traced table."""
         page = self.host.ram.code_offsets[number]
         self.host.ram.code[page].mark()

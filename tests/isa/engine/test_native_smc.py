@@ -10,6 +10,7 @@ import pytest
 
 from isa import consts as c
 from isa.cpu import Cpu
+from isa.decode import decode
 from isa.engine.native import available
 from isa.exits import ALL_VECTORS, Reason, TrapPolicy
 from isa.memory import PhysicalMemory, Ram
@@ -80,3 +81,34 @@ def test_code_that_changes_itself_does_the_same_in_every_engine() -> None:
         assert run(code, stops, ["native"] * STOPS) == expected, f"program {n}"
         mixture = [r.choice(("reference", "native")) for _ in stops]
         assert run(code, stops, mixture) == expected, f"program {n}, {mixture}"
+
+
+def test_a_store_forgets_what_it_touches_and_nothing_else() -> None:
+    """Against the plain reading: every decoded instruction that has one of the bytes goes."""
+    r = random.Random(SEED)
+    print(f"VMSIM_SEED={SEED}")
+    ram = Ram(0x3000)
+    told: list[tuple[int, int, int]] = []
+    page = ram.code_page(0x1000)
+    page.watchers.append(lambda *what: told.append(what))
+    known: dict[int, int] = {}
+    for _ in range(3000):
+        at, mark = r.randrange(0x1000), r.choice((0, 0x1000))
+        insn = decode(r.choice((b"\x90", b"\x04\x01", b"\x05" + bytes(4), b"\xc7\x05" + bytes(8))), 32)
+        if at + insn.length <= 0x1000:
+            page.add(at | mark, insn)
+            known[at | mark] = insn.length
+        first = r.randrange(0x1000)
+        size = r.choice((1, 2, 4, 16, 300, 0x1000 - first))
+        size = min(size, 0x1000 - first)
+        if r.random() < 0.3:
+            touched = [k for k, n in known.items() if (k & 0xFFF) < first + size and (k & 0xFFF) + n > first]
+            told.clear()
+            ram.write(0x1000 + first, bytes(size))
+            assert not touched or told == [(page.number, first, first + size - 1)]
+            for key in touched:
+                del known[key]
+        assert page.insns.keys() == known.keys()
+        for key, length in known.items():
+            for byte in ((key & 0xFFF), (key & 0xFFF) + length - 1):
+                assert page.bits[byte >> 7] >> (byte >> 4 & 7) & 1

@@ -52,6 +52,7 @@ def opened(place: Path | None, program: int = 0) -> Library:
     """A library over a place, after it has run a program as it should."""
     library = Library(store.Store(place))
     assert run(library, program) == expected(program)
+    library.save()
     return library
 
 
@@ -129,7 +130,7 @@ import sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
 from pathlib import Path
 import test_store
 library = test_store.Library(test_store.store.Store(Path({str(tmp_path)!r})))
-print(test_store.run(library, int(sys.argv[1])))
+print(test_store.run(library, int(sys.argv[1])))  # what it has learned is written when it ends
 """
     environment = {**os.environ, "VMSIM_CACHE": str(tmp_path / "other")}
     running = [
