@@ -180,7 +180,7 @@ def joins(insn: Insn) -> bool:
     """Whether an instruction may stand in a row: it goes on with the next, and no oracle has it wrong."""
     row = ROWS[insn.row]
     odd = row.name in ALONE or insn.lock or insn.segment == c.CS or {0xF2, 0xF3} <= set(insn.raw[:-1])
-    return not (odd or (row.name == "nop" and insn.length > 1) or (row.name == "bswap" and insn.w == 16))
+    return not (odd or row.name == "hint" or (row.name == "bswap" and insn.w == 16))
 
 
 def _block(random: Random, recent: list[Insn], bits: int) -> Form:

@@ -100,18 +100,25 @@ class Processor:
         self.ram.write(0, picture)
         self.ram.write(CODE_AT, code)
 
-    def run(self, slot: int, form: Form, state: State, budget: int = 0) -> Answer | None:
-        """The answer; None for a case that shows nothing. `budget` is what the reference engine took."""
+    def start(self, slot: int) -> int:
+        """EIP at the beginning of a slot."""
+        return slot * SLOT + (0 if self.bits == 16 else CODE_AT)
+
+    def run(
+        self, slot: int, form: Form, state: State, reference: Answer | None = None, beyond: int = 0
+    ) -> Answer | None:
+        """The answer; None for a case that shows nothing. The `reference` engine's says how many instructions
+        to run; `beyond` of them are added."""
         cpu, s = self.cpu, self.cpu.s
-        start = slot * SLOT if self.bits == 16 else CODE_AT + slot * SLOT
+        start = self.start(slot)
         s[:8] = array("I", state.registers)
         s[EIP] = start
         cpu.engine.set_eflags(state.eflags)
         cpu.engine.attention = False
         before = cpu.count
         try:
-            if budget:
-                leave = cpu.run(before + budget)
+            if reference is not None:
+                leave = cpu.run(before + reference[2] + beyond)
             elif form.one:
                 leave = cpu.run(before + 1)
             else:
@@ -124,7 +131,7 @@ class Processor:
         if leave.reason is Reason.FAULT:
             assert leave.fault is not None
             vector = leave.fault.vector
-        elif not budget and not form.one and leave.reason is Reason.UNTIL:
+        elif reference is None and not form.one and leave.reason is Reason.UNTIL:
             self.changes()
             return None  # far too long
         elif leave.reason not in (Reason.UNTIL, Reason.BREAKPOINT):

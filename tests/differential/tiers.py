@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cases import ALONE, Form, State
+from cases import Form, State
+from compare import VECTOR
 from processor import CODE_AT, Answer, Processor
-from unicorn_child import SLOT
+from unicorn_child import NO_VECTOR, SLOT
 
 from isa.engine.kernel import DECLARATIONS
 from isa.engine.regioncode import Region
@@ -22,6 +23,7 @@ from isa.engine.ssa import METADATA
 from isa.engine.threaded import Threaded
 from isa.engine.words import TraceError
 from isa.insn import Insn
+from isa.state import EIP
 from isa.table import ROWS
 
 BEYOND = 8  # instructions at the fence
@@ -35,9 +37,6 @@ class Handlers(Processor):
         self.cpu.run(0)
         assert self.cpu.native is not None
         self.native: Threaded = self.cpu.native
-
-    def start(self, slot: int) -> int:
-        return slot * SLOT + (0 if self.bits == 16 else CODE_AT)
 
     def load(self, picture: bytes, code: bytes, forms: Sequence[Form]) -> None:
         super().load(picture, code, forms)
@@ -104,16 +103,19 @@ class Regions(Handlers):
             return insns.get(at | key) if ours else None
 
         plan = form(place, look)
-        if plan is None or plan.heads != (place,):
+        if plan is None or place not in plan.heads:
             return None
         page = self.regions.pages.setdefault((number, key), _Page())
         page.covered |= {at for piece in plan.pieces.values() for at, _ in piece.insns}
         return _Ready((number, key), page.version, plan, 0)
 
-    def run(self, slot: int, form: Form, state: State, budget: int = 0) -> Answer | None:
-        if slot not in self.inside or ROWS[form.insns[-1].row].name in ALONE:
-            return super().run(slot, form, state, budget)
-        self.entered += 1
-        answer = super().run(slot, form, state, budget + BEYOND)
-        assert answer is not None
-        return answer
+    def run(
+        self, slot: int, form: Form, state: State, reference: Answer | None = None, beyond: int = 0
+    ) -> Answer | None:
+        assert reference is not None
+        words = reference[0]
+        onward = words[EIP] == self.start(slot) + len(form.code) or words[VECTOR] != NO_VECTOR
+        if slot in self.inside and onward:
+            self.entered += 1
+            beyond = BEYOND
+        return super().run(slot, form, state, reference, beyond)

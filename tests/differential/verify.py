@@ -102,7 +102,7 @@ class Comparison:
         answers = [self.reference.run(k.slot, k.form, k.state) for k in asked]
         others = {
             name: [
-                mine and processor.run(k.slot, k.form, k.state, mine[2])
+                mine and processor.run(k.slot, k.form, k.state, mine)
                 for k, mine in zip(asked, answers, strict=True)
             ]
             for name, processor in self.engines.items()
