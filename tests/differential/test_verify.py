@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from itertools import islice
+from random import Random
 
 import pytest
 import verify
 from accepted import ACCEPTED
-from cases import IMAGE_SIZE, TESTABLE, Form, State, joins
+from cases import IMAGE_SIZE, TESTABLE, Form, State, forms, joins
 from compare import Case, Setting
 from unicorn_child import NO_VECTOR
 from x87_oracles import Hardware, Softfloat
@@ -37,8 +39,12 @@ def test_every_engine_agrees_with_the_oracles(name: str, record_property) -> Non
         warnings.warn(f"VMSIM_SEED={SEED}: Unicorn died on {tally.crashes} cases, skipped", stacklevel=1)
     assert not tally.wrong, f"VMSIM_SEED={SEED}\n{tally.report()}"
     assert all(tally.agreed[engine] == tally.judged >= wanted for engine in ("reference", *ENGINES))
-    if name == str(BARE):
-        assert {ROWS[n].name for n in TESTABLE} == set(tally.rows)
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_every_instruction_has_its_turn(bits: int) -> None:
+    rows = {form.row.index for form in islice(forms(Random(1), bits), 20_000)}
+    assert {ROWS[n].name for n in rows} == {ROWS[n].name for n in TESTABLE}
 
 
 def test_unicorn_agrees_on_the_numbers_of_the_x87() -> None:
