@@ -108,13 +108,15 @@ def _compile(code: CodeType) -> CodeType | None:
 
 
 @functools.cache
-def _module(filename: str) -> ast.Module:
-    return ast.parse("".join(linecache.getlines(filename)), filename)
+def _functions_in(filename: str) -> list[ast.FunctionDef | ast.Lambda]:
+    """The functions of a file. Looked for once: a file has thousands of nodes."""
+    module = ast.parse("".join(linecache.getlines(filename)), filename)
+    return [x for x in ast.walk(module) if isinstance(x, ast.FunctionDef | ast.Lambda)]
 
 
 def _find(code: CodeType) -> ast.FunctionDef | ast.Lambda:
     """The node that a code object was compiled from."""
-    nodes = ast.walk(_module(code.co_filename))
+    nodes = _functions_in(code.co_filename)
     if code.co_name == "<lambda>":
         lambdas = [x for x in nodes if isinstance(x, ast.Lambda) and x.lineno == code.co_firstlineno]
         place = list(code.co_positions())[-1]
