@@ -60,11 +60,11 @@ from isa.engine.context import (
     VECTOR,
 )  # fmt: skip
 from isa.engine.frames import tracing
-from isa.engine.handler import Threaded
 from isa.engine.kernel_calls import ENTER, FLUSH, drop_segments_ir, flag_ir
 from isa.engine.nativememory import code_number, entry
 from isa.engine.records import runtime_ir
 from isa.engine.ssa import METADATA, Block
+from isa.engine.threadedbuilder import Threaded
 from isa.engine.trace import run
 from isa.engine.words import Value
 from isa.mmu import walk

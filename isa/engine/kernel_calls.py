@@ -10,9 +10,9 @@ from typing import Any
 from isa.consts import CPL_SEGMENTS, CR4_PSE
 from isa.engine.context import COUNTS, FLUSHED, LEFT, RAM, TLB
 from isa.engine.frames import tracing
-from isa.engine.handler import Threaded
 from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word
 from isa.engine.ssa import Code
+from isa.engine.threadedbuilder import Threaded
 from isa.engine.trace import run
 from isa.engine.words import Value, fit, text
 from isa.flags import KIND_NAMES, PACKED

@@ -29,7 +29,7 @@ from isa.state import BASE
 from isa.tlb import CODE, FRAME_LOAD, FRAME_STORE, PAGES, VALID, WRITE
 
 if TYPE_CHECKING:
-    from isa.engine.handler import Threaded
+    from isa.engine.threadedbuilder import Threaded
 
 
 class Memory:

@@ -16,11 +16,11 @@ from isa import flags
 from isa.consts import ARITHMETIC, ATTR_DB, CS, M16, M32, PAGE_SIZE, SS
 from isa.engine.builder import Exit, Native, Saved
 from isa.engine.context import PAGE_EIP, STORE
-from isa.engine.handler import Threaded
 from isa.engine.nativememory import entry
 from isa.engine.records import WORDS, Record, one_flag, op_word
 from isa.engine.regionform import goal_of
 from isa.engine.ssa import Block, Code, Pick
+from isa.engine.threadedbuilder import Threaded
 from isa.engine.words import Value, Word, fit, mask, text, truth
 from isa.faults import Fault, NotModelled
 from isa.insn import Insn

@@ -19,8 +19,9 @@ from isa import state
 from isa.consts import AC, ARITHMETIC, DF, FLAGS_ONE, ID, IF, M32, NT, RF, TF
 from isa.engine.context import EXECUTED, PENDING, VIRTUAL
 from isa.engine.frames import tracing
-from isa.engine.handler import VIRTUAL_STATE, Handler, Words
+from isa.engine.handler import Handler
 from isa.engine.shapes import Shape
+from isa.engine.threadedbuilder import VIRTUAL_STATE, Words
 from isa.engine.trace import run
 from isa.engine.words import TraceError, Word, fit
 from isa.insn import Insn, Kind
