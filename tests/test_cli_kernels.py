@@ -109,6 +109,7 @@ def test_a_kernel_gets_its_command_line(tmp_path: Path) -> None:
         (["--initrd", "no-such-file"], 3, "no such file"),
         (["--module", "no-such-file with words"], 3, "no such file"),
         (["--disk", "no-such-file"], 3, "No such file"),
+        (["--disk", "cli.py"], 3, "no second one"),
         (["--bios", "no-such-file"], 3, "no such file"),
         (["--append", "x"], 3, "command line"),
         (["--format", "elf"], 3, "not an ELF file"),

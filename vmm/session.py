@@ -26,7 +26,10 @@ def machine_for(path: Path, mode: str | None, **options: Any) -> Machine:
     """
     image = build(path, mode or BARE, **_loading(options))
     if options.get("disk"):
-        image = replace(image, disk=_disk(Path(options["disk"])))
+        disk = _disk(Path(options["disk"]))
+        if image.disk is not None:
+            raise LoadError(f"{path} is itself the first disk; there is no second one for {disk}")
+        image = replace(image, disk=disk)
     memory = options.get("memory") or image.memory
     if memory > MAX_MEMORY:
         raise LoadError(

@@ -48,6 +48,18 @@ def load(path: Path, data: bytes, loading: Loading) -> Image:
 def load_disk(path: Path, data: bytes, program: Program | None) -> Image:
     """A disk whose boot sector is known to be one; `program` is its source."""
     drive = drive_of(len(data))
+    disk = data + bytes(drive.sectors * SECTOR - len(data))
+    return _image(path, data[:SECTOR] if program is None else data, program, drive, disk)
+
+
+def load_large(path: Path) -> Image:
+    """A disk image that stays in its file."""
+    with path.open("rb") as file:
+        return _image(path, file.read(SECTOR), None, drive_of(path.stat().st_size), path)
+
+
+def _image(path: Path, data: bytes, program: Program | None, drive: Drive, disk: bytes | Path) -> Image:
+    """What is started: the first sector of `data`, with the BIOS below it."""
 
     def arrange(memory: int) -> Start:
         registers = {c.EDX: drive.number, c.ESP: ORIGIN, EFLAGS: c.FLAGS_ONE | c.IF}
@@ -59,7 +71,7 @@ def load_disk(path: Path, data: bytes, program: Program | None) -> Image:
         path,
         ORIGIN,
         ORIGIN,
-        data[:SECTOR] if program is None else data,
+        data,
         program,
         "boot",
         names(),
@@ -67,7 +79,7 @@ def load_disk(path: Path, data: bytes, program: Program | None) -> Image:
         arrange=arrange,
         rom=small_bios().image,
         firmware=True,
-        disk=data + bytes(drive.sectors * SECTOR - len(data)),
+        disk=disk,
     )
 
 

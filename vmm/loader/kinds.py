@@ -27,6 +27,7 @@ from vmm.loader import bootsector, elf, firmware, linux, linux16, multiboot, mul
 FORMATS = ("asm", "flat", "elf", "multiboot", "multiboot2", "linux", "linux16", "pvh", "boot", "bios")
 SOURCE_SUFFIXES = frozenset({".asm", ".s", ".nasm", ".inc"})
 MAX_BINARY = 16 << 20
+LARGE, HEAD = 64 << 20, 1 << 16
 MAX_UNPACKED = 1 << 30
 GZIP = b"\x1f\x8b\x08"
 FOREIGN = (
@@ -59,6 +60,8 @@ AOUT_MAGICS = {0o407: "OMAGIC", 0o410: "NMAGIC", 0o413: "ZMAGIC", 0o314: "QMAGIC
 
 def load(path: Path, loading: Loading) -> Image:
     """The guest in a file. `LoadError`, `AsmError`."""
+    if _is_large_disk(path, loading):
+        return firmware.load_with_disk(path, path, loading) if loading.bios else bootsector.load_large(path)
     data = read_file(path)
     is_source = path.suffix.lower() in SOURCE_SUFFIXES if loading.format is None else loading.format == "asm"
     if is_source:
@@ -69,6 +72,17 @@ def load(path: Path, loading: Loading) -> Image:
         return firmware.load_with_disk(path, data, loading)
     kind = loading.format or recognise(path, data)
     return LOADERS[kind](path, data, loading)
+
+
+def _is_large_disk(path: Path, loading: Loading) -> bool:
+    """Whether a file is a disk that is better read where it lies than into memory."""
+    if not path.is_file() or path.stat().st_size <= LARGE or loading.format not in (None, "boot"):
+        return False
+    if loading.bios is not None:
+        return True
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    return not loading.hands_over and recognise(path, head) == "boot"
 
 
 def recognise(path: Path, data: bytes) -> str:

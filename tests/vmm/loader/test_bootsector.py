@@ -236,3 +236,15 @@ def test_the_console_repeats_the_screen_until_the_guest_has_its_own_driver(tmp_p
     say = "mov ax, 0x0e00 + '{}'\nint 0x10\n"
     code = say.format("a") + "mov dx, 0x3fc\nmov al, 3\nout dx, al\n" + say.format("b") + "jmp good\n"
     assert run(image(tmp_path, code)).console == "a"
+
+
+def test_a_large_disk_stays_in_its_file(tmp_path: Path) -> None:
+    path = image(
+        tmp_path,
+        "mov ah, 0x48\nmov si, packet\nint 0x13\njc bad\ncmp dword [packet + 16], 6 << 21\njne bad\n",
+    )
+    with path.open("r+b") as file:
+        file.truncate(6 << 30)
+    loaded = load_image(path)
+    assert (loaded.kind, loaded.disk) == ("boot", path)
+    assert run(path).outcome is Outcome.SUCCESS
