@@ -92,6 +92,11 @@ class MathFault(Fault):
     vector = c.VEC_MF
 
 
+class AlignmentCheck(Fault):
+    vector = c.VEC_AC
+    error = 0
+
+
 class PageFault(Fault):
     """`address` is the linear address that CR2 receives."""
 

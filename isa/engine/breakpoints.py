@@ -1,7 +1,9 @@
-"""Breakpoints by DR0 to DR3, for the reference engine (SDM 3B, 17.2).
+"""Breakpoints by DR0 to DR3, and alignment checks, for the reference engine (SDM 3B, 17.2; 3A, 6.15).
 
-While DR7 enables any, the reference engine runs every instruction, and its ways to memory and ports are
-replaced by those here, which look at addresses first; while DR7 enables none, nothing of this is there.
+While DR7 enables any, or CR0.AM and EFLAGS.AC are set, the reference engine runs every instruction, and its
+ways to memory and ports are replaced by those here, which look at addresses; otherwise nothing of this is
+there. #AC comes at CPL 3, before the page tables are asked.
+
 What matched is collected in `hit` as bits of DR6; when the trap comes is decided by `cpu`.
 
     DR7    31-30 29-28 │ … │ 19-18 17-16 │ 13 │ 9  8  │ 7  6 … 1  0
@@ -15,14 +17,16 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
-from isa.consts import CR4_DE, DR7_ENABLED, M32
-from isa.state import CR4, DR
+from isa.consts import AC, CR0_AM, CR4_DE, DR7_ENABLED, M32
+from isa.faults import AlignmentCheck
+from isa.state import CPL, CR0, CR4, DR, EFLAGS
 
 if TYPE_CHECKING:
     from isa.engine.reference import Reference
 
 EXECUTION, WRITES, PORTS, ACCESSES = range(4)  # R/W
 LENGTHS = (1, 2, 8, 4)  # LEN
+ALIGNED = (2, 4, 8)  # bytes of operands that #AC is for
 READING, WRITING = (ACCESSES,), (WRITES, ACCESSES)
 
 
@@ -48,10 +52,13 @@ class Breakpoints:
         self.s = engine.s
         self.hit = 0
         self.armed = False
+        self.aligning = False
 
     def follow(self) -> bool:
-        """Arm or disarm as DR7 says now; whether there is anything to watch."""
-        wanted = bool(self.s[DR + 7] & DR7_ENABLED)
+        """Arm or disarm as DR7, AM and AC say now; whether there is anything to watch."""
+        s = self.s
+        self.aligning = bool(s[CR0] & CR0_AM and s[EFLAGS] & AC)
+        wanted = self.aligning or bool(s[DR + 7] & DR7_ENABLED)
         if wanted != self.armed:
             self.armed = wanted
             for name in self.NAMES:
@@ -71,6 +78,14 @@ class Breakpoints:
     def _linear(self, n: int, offset: int) -> int:
         return self.engine.bases[n] + offset
 
+    def _align(self, n: int, offset: int, size: int, *, write: bool) -> None:
+        """#AC(0) for an operand that is not at a multiple of its size, if it lies within its segment."""
+        if self.aligning and self.s[CPL] == 3 and size in ALIGNED and self._linear(n, offset) & (size - 1):
+            engine = self.engine
+            if offset + size > (engine.write_end if write else engine.read_end)[n]:
+                engine.check_segment(n, offset, size, write=write)
+            raise AlignmentCheck()
+
     def _port(self, port: int, size: int) -> None:
         if self.s[CR4] & CR4_DE:
             self.hit |= matches(self.s, (PORTS,), port, size)
@@ -78,16 +93,19 @@ class Breakpoints:
     # -- in place of the engine's own ----------------------------------------------------------------
 
     def load(self, n: int, offset: int, w: int) -> int:
+        self._align(n, offset, w >> 3, write=False)
         value = type(self.engine).load(self.engine, n, offset, w)
         self._data(READING, self._linear(n, offset), w >> 3)
         return value
 
     def load_rmw(self, n: int, offset: int, w: int) -> int:
+        self._align(n, offset, w >> 3, write=True)
         value = type(self.engine).load_rmw(self.engine, n, offset, w)
         self._data(WRITING, self._linear(n, offset), w >> 3)
         return value
 
     def store(self, n: int, offset: int, value: int, w: int) -> None:
+        self._align(n, offset, w >> 3, write=True)
         type(self.engine).store(self.engine, n, offset, value, w)
         self._data(WRITING, self._linear(n, offset), w >> 3)
 

@@ -45,7 +45,7 @@ _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 REG32, MEM, IMM, REG16, REG8 = Kind.REG32, Kind.MEM, Kind.IMM, Kind.REG16, Kind.REG8
 NOT_ARITHMETIC = ~c.ARITHMETIC & c.M32
-SYSTEM_FLAGS_AWAKE = c.TF | c.RF  # flags that need a look at every instruction boundary
+SYSTEM_FLAGS_AWAKE = c.TF | c.RF | c.AC  # flags that need a look at every instruction boundary
 
 
 class Reference(X87Ints, IntFlags, IntWords):
@@ -183,7 +183,7 @@ class Reference(X87Ints, IntFlags, IntWords):
     def load(self, n: int, offset: int, w: int) -> int:
         size = w >> 3
         if offset + size > self.read_end[n]:
-            self._check_segment(n, offset, size, write=False)
+            self.check_segment(n, offset, size, write=False)
         linear = (self.bases[n] + offset) & 0xFFFF_FFFF
         page = self.tr[linear >> 12]
         if not page or (linear & 0xFFF) + size > 4096:
@@ -198,7 +198,7 @@ class Reference(X87Ints, IntFlags, IntWords):
     def load_rmw(self, n: int, offset: int, w: int) -> int:
         size = w >> 3
         if offset + size > self.write_end[n]:
-            self._check_segment(n, offset, size, write=True)
+            self.check_segment(n, offset, size, write=True)
         linear = (self.bases[n] + offset) & 0xFFFF_FFFF
         if not self.tw[linear >> 12] or (linear & 0xFFF) + size > 4096:
             self._probe(linear, size, self.user)
@@ -207,7 +207,7 @@ class Reference(X87Ints, IntFlags, IntWords):
     def store(self, n: int, offset: int, value: int, w: int) -> None:
         size = w >> 3
         if offset + size > self.write_end[n]:
-            self._check_segment(n, offset, size, write=True)
+            self.check_segment(n, offset, size, write=True)
         linear = (self.bases[n] + offset) & 0xFFFF_FFFF
         page = self.tw[linear >> 12]
         if page & CODE != VALID or (linear & 0xFFF) + size > 4096:
@@ -226,10 +226,10 @@ class Reference(X87Ints, IntFlags, IntWords):
 
     def probe(self, n: int, offset: int, size: int) -> None:
         if offset + size > self.write_end[n]:
-            self._check_segment(n, offset, size, write=True)
+            self.check_segment(n, offset, size, write=True)
         self._probe((self.bases[n] + offset) & 0xFFFF_FFFF, size, self.user)
 
-    def _check_segment(self, n: int, offset: int, size: int, *, write: bool) -> None:
+    def check_segment(self, n: int, offset: int, size: int, *, write: bool) -> None:
         """The full check of an access through a segment (SDM 5.3): #SS(0) for SS, else #GP(0)."""
         attr, limit = self.s[ATTR + n], self.s[LIMIT + n]
         allowed = segment.is_writable_data(attr) if write else segment.is_readable(attr)

@@ -38,9 +38,11 @@ from isa.engine.context import (
     READ_END,
     RESERVE,
     SEGMENTS,
+    SPENT,
     TIME,
     TLB,
     TRAPS,
+    VECTOR,
     VIRTUAL,
     WRITE_END,
 )  # fmt: skip
@@ -48,7 +50,7 @@ from isa.engine.library import Library, library
 from isa.engine.pool import Pool
 from isa.engine.records import op_word
 from isa.engine.regions import Regions
-from isa.state import EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y, SHADOW
+from isa.state import CR0, EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y, SHADOW
 from isa.table import ROWS, Sensitive
 
 if TYPE_CHECKING:
@@ -121,14 +123,9 @@ class Threaded:
         if regions is not None:
             budget = min(budget, regions.budget())
         cpu, engine, s, context = self.cpu, self.engine, self.cpu.s, self.context
-        kind, w, s[FLAG_X], s[FLAG_Y], s[FLAG_R] = engine.record
-        s[FLAG_OP] = op_word(kind, w)
-        if engine.segments_moved:
-            context[READ_END : READ_END + 8] = array("Q", engine.read_end)
-            context[WRITE_END : WRITE_END + 8] = array("Q", engine.write_end)
-            engine.segments_moved = False
         pending = cpu.interrupts is not None and cpu.interrupts.intr
-        context[AWAKE] = c.TF | c.RF | (c.IF if pending else 0)
+        aligning = c.AC if s[CR0] & c.CR0_AM else 0
+        context[AWAKE] = c.TF | c.RF | aligning | (c.IF if pending else 0)
         context[QUIET] = cpu.on_flush is None and cpu.quiet
         virtual = cpu.virtual
         if virtual is not None:
@@ -137,8 +134,36 @@ class Threaded:
         context[TIME] = (cpu.timestamp() + budget) & M64
         context[LEFT] = 1 if s[SHADOW] else budget
         context[RESERVE] = budget - context[LEFT]
-        why: int = self.library.enter(self.state_address, self.context_address)
+        why = self._enter(self.library.enter)
         cpu.count += budget - context[LEFT] - context[RESERVE]
+        if regions is not None:
+            regions.ran(budget - context[LEFT] - context[RESERVE])
+        if why == ATTENTION or s[EFLAGS] & (c.TF | c.RF) or (s[SHADOW] and why != MISS):
+            engine.attention = True
+        return why
+
+    def deliver(self, vector: int) -> bool:
+        """Send an external interrupt through the IDT; False, and nothing has changed, if another has to."""
+        context, s = self.context, self.cpu.s
+        if self.engine.breakpoints.armed:
+            return False
+        eip = s[EIP]
+        context[VECTOR], context[AWAKE], context[LEFT], context[RESERVE] = vector, 0, 0, 0
+        if self._enter(self.library.interrupt) == SPENT:
+            return True
+        s[EIP] = eip
+        return False
+
+    def _enter(self, function: Any) -> int:
+        """Call native code; what an engine keeps beside the state goes there and comes back."""
+        engine, s, context = self.engine, self.cpu.s, self.context
+        kind, w, s[FLAG_X], s[FLAG_Y], s[FLAG_R] = engine.record
+        s[FLAG_OP] = op_word(kind, w)
+        if engine.segments_moved:
+            context[READ_END : READ_END + 8] = array("Q", engine.read_end)
+            context[WRITE_END : WRITE_END + 8] = array("Q", engine.write_end)
+            engine.segments_moved = False
+        why: int = function(self.state_address, self.context_address)
         op = s[FLAG_OP]
         engine.record = (op & 0xFF, op >> 8, s[FLAG_X], s[FLAG_Y], s[FLAG_R])
         s[FLAG_OP] = s[FLAG_X] = s[FLAG_Y] = s[FLAG_R] = 0
@@ -150,10 +175,6 @@ class Threaded:
         if context[FLUSHED]:
             context[FLUSHED] = 0
             engine.forget_fetches()
-        if regions is not None:
-            regions.ran(budget - context[LEFT] - context[RESERVE])
-        if why == ATTENTION or s[EFLAGS] & (c.TF | c.RF) or (s[SHADOW] and why != MISS):
-            engine.attention = True
         return why
 
     def resolve(self) -> bool:

@@ -109,11 +109,11 @@ def cmpxchg(b: Builder, i: Insn) -> None:
 def cmpxchg8b(b: Builder, i: Insn) -> None:
     """EDX:EAX against 64 bits of memory; ECX:EBX replaces them if equal. Only ZF changes."""
     at = b.offset(i.dst)
-    b.probe(i.dst.n, at, 8)
-    low, high = b.load(i.dst.n, at, 32), b.load(i.dst.n, (at + 4) & M32, 32)
+    old = b.load_rmw(i.dst.n, at, 64)
+    low, high = b.trunc(old, 32), b.trunc(old >> 32, 32)
     equal = (low == b.s[EAX]) & (high == b.s[EDX])
-    b.store(i.dst.n, at, b.s[EBX] if equal else low, 32)
-    b.store(i.dst.n, (at + 4) & M32, b.s[ECX] if equal else high, 32)
+    new = b.zext(b.s[EBX], 32, 64) | (b.zext(b.s[ECX], 32, 64) << 32)
+    b.store(i.dst.n, at, new if equal else old, 64)
     if not equal:
         b.s[EAX] = low
         b.s[EDX] = high

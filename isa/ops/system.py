@@ -9,7 +9,7 @@ from __future__ import annotations
 from isa.capstone_ids import X
 from isa import ids
 from isa.consts import (
-    ATTR_P, CR0_BITS, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE,
+    ATTR_P, CR0_AM, CR0_BITS, CR0_CD, CR0_EM, CR0_ET, CR0_MP, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_DE,
     CR4_PAE, CR4_PGE, CR4_PSE, CR4_TSD, DR6_BD, DR6_BITS, DR6_ONES, DR7_BITS, DR7_GD, DR7_ONES, EAX, EBX, ECX, EDX,
     LDTR, M32, MASK, TR, TSS_BUSY, TYPE_LDT, TYPE_TSS16, TYPE_TSS32,
 )  # fmt: skip
@@ -190,6 +190,8 @@ def set_cr0(b: Builder, value: Word) -> None:
     b.s[CR0] = (value & CR0_BITS) | CR0_ET
     if (old ^ value) & (CR0_PG | CR0_WP | CR0_PE):
         b.flush_tlb()
+    if (old ^ value) & CR0_AM:
+        b.set_eflags(b.eflags())  # AC begins, or ceases, to count
 
 
 def set_cr4(b: Builder, value: Word) -> None:

@@ -333,6 +333,18 @@ ACCEPTED = (
         differs=("two bytes watch an even address", "a push meets it", "ends early"),
     ),
     Accepted(
+        "alignment checks", "qemu", VMSIM,
+        "CR0.AM and EFLAGS.AC ask for them at CPL 3; QEMU has none", "SDM 3A 6.15",
+        names=("alignment_is_checked_in_ring_3",),
+        differs=(
+            "a doubleword", "at an even address", "a word at an odd one", "a store", "a read-modify-write",
+            "a byte", "a push", "a string of doublewords stops where it is", "eight bytes",
+            "beyond the limit it is #GP",
+            "a descriptor that the processor reads is not asked", "AC off", "ring 0 with AC",
+            "AC switched on by POPF in ring 3",
+        ),
+    ),
+    Accepted(
         "INT1", "qemu", VMSIM,
         "a debug exception; QEMU does not know it", "SDM 2A INT n",
         names=("int1_traps_without_asking",),

@@ -42,7 +42,7 @@ from vmm.monitor.vm import MONITOR_BASE
 DIRECT_FLAGS = c.ARITHMETIC | c.TF | c.DF | c.NT | c.RF | c.AC | c.ID
 VIRTUAL_FLAGS = ~DIRECT_FLAGS & c.M32
 SEGMENTS = range(c.ES, c.GS + 1)
-DIRECT_CR0 = c.CR0_TS | c.CR0_EM | c.CR0_MP
+DIRECT_CR0 = c.CR0_TS | c.CR0_EM | c.CR0_MP | c.CR0_AM
 SHOW_X87_CS = frozenset(BY_NAME[name].index for name in ("fnstenv", "fnsave", "fxsave"))
 
 
