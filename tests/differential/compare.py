@@ -109,7 +109,8 @@ def wraps(insn: Insn, registers: Sequence[int]) -> bool:
     reach = [_offset(o, registers) for o in insn.operands if o.kind is Kind.MEM]
     if name in BIT_STRINGS and reach and insn.src.kind is not Kind.IMM:
         index = registers[insn.src.n] & c.MASK[insn.w]
-        reach = [reach[0] + ((index ^ 1 << insn.w - 1) - (1 << insn.w - 1) >> 3) & c.M32]
+        signed = index - (index >> insn.w - 1 << insn.w)
+        reach = [reach[0] + signed // insn.w * (insn.w >> 3) & c.M32]
     if name in STRINGS:
         reach += [registers[c.ESI], registers[c.EDI]]
     if name in STACK:

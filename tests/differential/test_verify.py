@@ -11,7 +11,7 @@ import pytest
 import verify
 from accepted import ACCEPTED
 from cases import IMAGE_SIZE, TESTABLE, Form, State, forms, joins
-from compare import Case, Setting
+from compare import Case, Setting, wraps
 from unicorn_child import NO_VECTOR
 from x87_oracles import Hardware, Softfloat
 from x87_verify import verify_x87
@@ -149,3 +149,14 @@ def test_every_accepted_divergence_says_who_is_right_and_why() -> None:
 @pytest.mark.skipif(not Hardware.available(), reason="needs gcc and an x86")
 def test_the_processor_at_hand_is_the_judge_of_the_x87() -> None:
     assert any("the processor at hand" in name for name in PARTS)
+
+
+def test_an_operand_that_wraps_is_known_by_its_address() -> None:
+    def at(code: str, **registers: int) -> bool:
+        return wraps(decode(bytes.fromhex(code)), [registers.get(name, 0x5000) for name in c.REGISTER_NAMES])
+
+    assert at("0103", ebx=0xFFFF_FFFD) and not at("0103", ebx=0xFFFF_0000)  # add [ebx], eax
+    assert at("0fa303", ebx=0x1001, eax=-0x8020 & c.M32)  # bt [ebx], eax: at FFFFFFFD
+    assert not at("0fa303", ebx=0x1001, eax=-0x8120 + 0x10000)
+    assert at("a5", edi=0xFFFF_FFFE) and not at("a5")  # movsd
+    assert at("50", esp=2) and not at("50")  # push
