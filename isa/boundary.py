@@ -122,15 +122,21 @@ class Boundary:
     def _external(self, vector: int) -> Exit | None:
         """An external interrupt. HLT left EIP at the next instruction already."""
         self._begin_event()
-        try:
-            interrupt(self.engine, vector, None, self.s[EIP], HARDWARE)
-        except Fault as fault:
-            return self._nested(fault)
-        returns_to, self.s[EIP] = self.s[EIP], self.engine.next
+        returns_to = self.s[EIP]
+        if not self._delivers(vector):
+            try:
+                interrupt(self.engine, vector, None, returns_to, HARDWARE)
+            except Fault as fault:
+                return self._nested(fault)
+            self.s[EIP] = self.engine.next
         self.s[PENDING_DEBUG] |= self.engine.breakpoints.hit
         if self.on_delivery is not None:
             self.on_delivery(vector, None, returns_to)
         return None
+
+    def _delivers(self, vector: int) -> bool:
+        """Whether another engine has delivered an external interrupt."""
+        raise NotImplementedError
 
     def _begin_event(self) -> None:
         """What an event that goes through the IDT ends: HLT, shadows, debug traps not taken yet."""

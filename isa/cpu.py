@@ -297,6 +297,9 @@ class Cpu(Boundary):
                 self._complete(insn)
         return Exit(Reason.UNTIL)
 
+    def _delivers(self, vector: int) -> bool:
+        return self.native is not None and self.native.deliver(vector)
+
     def _run_reference(self) -> Exit | None:
         """In the reference engine, up to `bound`; None: got there."""
         engine, s, fetch = self.engine, self.s, self.engine.fetch

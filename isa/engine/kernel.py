@@ -8,6 +8,7 @@
     @spent @dry @guard @attention @lost              back to Python (`context` says why)
     @fill @fill_fetch    a translation that is missing, then the instruction again
     @fault @deliver_plain @deliver_error @deliver_software      exceptions and INT n, through the IDT
+    @interrupt @deliver_hardware                                from Python: an external interrupt likewise
     @flush @flush_page @drop_segments                what a handler calls on its way
 
 What x86 says about walks and delivery is not here: `isa.mmu` and `isa.deliver` are traced like any other
@@ -60,7 +61,7 @@ from isa.engine.context import (
     VECTOR,
 )  # fmt: skip
 from isa.engine.frames import tracing
-from isa.engine.kernel_calls import ENTER, FLUSH, drop_segments_ir, flag_ir
+from isa.engine.kernel_calls import ENTRIES, FLUSH, drop_segments_ir, flag_ir
 from isa.engine.nativememory import code_number, entry
 from isa.engine.records import runtime_ir
 from isa.engine.ssa import METADATA, Block
@@ -86,7 +87,7 @@ from isa.tlb import PAGES as LINEAR_PAGES
 
 ROUTINES = (
     "spent dry guard attention lost elsewhere unresolved outside dispatch redo fill fill_fetch fault "
-    "deliver_plain deliver_error deliver_software"
+    "deliver_plain deliver_error deliver_software deliver_hardware"
 )
 
 DECLARATIONS = (
@@ -427,11 +428,21 @@ def _deliver_software(b: Routine) -> None:
     _enter_handler(b, INTERRUPTS, b.code.value("sub i64 %left, 1", 64).text)
 
 
+def deliver_hardware(b: Any, vector: Any, return_eip: Any) -> None:
+    """Traced: an external interrupt."""
+    interrupt(b, vector, None, return_eip, HARDWARE)
+
+
+def _deliver_hardware(b: Routine) -> None:
+    run(deliver_hardware, b, _vector(b), b.state_word(EIP))
+    _enter_handler(b, None, "%left")
+
+
 def _vector(b: Routine) -> Value:
     return b.context(VECTOR, "i32", 32)
 
 
-def _enter_handler(b: Routine, tally: int, left: str) -> None:
+def _enter_handler(b: Routine, tally: int | None, left: str) -> None:
     """The state is that of the handler: store it and go there."""
     if b.code.here.end is not None:
         return
@@ -439,10 +450,11 @@ def _enter_handler(b: Routine, tally: int, left: str) -> None:
     vector = _vector(b)
     b.store_state(b.words, b.record)
     b.mirror_segments()
-    at = b.code.value(f"getelementptr i64, ptr %ctx, i64 {tally}", 64).text
-    at = b.code.value(f"getelementptr i64, ptr {at}, i64 {vector.widen(64).text}", 64).text
-    more: Any = b.code.value(f"load i64, ptr {at}", 64, pure=False) + 1
-    b.code.effect(f"store i64 {more.text}, ptr {at}")
+    if tally is not None:
+        at = b.code.value(f"getelementptr i64, ptr %ctx, i64 {tally}", 64).text
+        at = b.code.value(f"getelementptr i64, ptr {at}, i64 {vector.widen(64).text}", 64).text
+        more: Any = b.code.value(f"load i64, ptr {at}", 64, pure=False) + 1
+        b.code.effect(f"store i64 {more.text}, ptr {at}")
     b.store_eip(b.eip)
     awake: Any = b.awake
     if isinstance(awake, Value):
@@ -470,13 +482,14 @@ _NESTED = {
     "deliver_plain": _deliver_plain,
     "deliver_error": _deliver_error,
     "deliver_software": _deliver_software,
+    "deliver_hardware": _deliver_hardware,
 }
 
 
 def kernel_ir() -> str:
     """All of it, as one module."""
     parts = [runtime_ir().replace("define i32 @flags", "define preserve_mostcc i32 @h_flags")]
-    parts += [flag_ir("cf"), flag_ir("of"), FLUSH, drop_segments_ir(), ENTER]
+    parts += [flag_ir("cf"), flag_ir("of"), FLUSH, drop_segments_ir(), *ENTRIES]
     parts += [Routine(name).build(body) for name, body in _PLAIN.items()]
     parts += [Routine(name, nested=True).build(body) for name, body in _NESTED.items()]
     parts.append(Arrival("fill_fetch", nested=True).build(_fill_fetch))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from isa.consts import CPL_SEGMENTS, CR4_PSE
-from isa.engine.context import COUNTS, FLUSHED, LEFT, RAM, TLB
+from isa.engine.context import COUNTS, FLUSHED, LEFT, POOL, RAM, TLB
 from isa.engine.frames import tracing
 from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word
 from isa.engine.ssa import Code
@@ -139,15 +139,23 @@ def flag_ir(name: str) -> str:
     )
 
 
-ENTER = f"""
-define i32 @enter(ptr %state, ptr %ctx) nounwind {{
+def _entry(name: str, first: str, rec: str) -> str:
+    """A function that Python calls: it begins in the routine `first`."""
+    return f"""
+define i32 @{name}(ptr %state, ptr %ctx) nounwind {{
   %left_at = getelementptr i64, ptr %ctx, i64 {LEFT}
   %left = load i64, ptr %left_at
   %tlb_at = getelementptr i64, ptr %ctx, i64 {TLB}
   %tlb = load ptr, ptr %tlb_at
   %ram_at = getelementptr i64, ptr %ctx, i64 {RAM}
   %ram = load ptr, ptr %ram_at
-  %why = call i32 @dispatch(ptr %state, ptr null, i64 %left, ptr %ctx, ptr %tlb, ptr %ram)
+  %pool_at = getelementptr i64, ptr %ctx, i64 {POOL}
+  %pool = load ptr, ptr %pool_at
+  %why = call i32 @{first}(ptr %state, ptr {rec}, i64 %left, ptr %ctx, ptr %tlb, ptr %ram)
   ret i32 %why
 }}
 """
+
+
+# The record before the first leads to @deliver_hardware (`pool`): what @fill starts again.
+ENTRIES = (_entry("enter", "dispatch", "null"), _entry("interrupt", "deliver_hardware", "%pool"))

@@ -52,6 +52,7 @@ class Library:
         self.addresses |= self._jit.addresses
         entry = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
         self.enter: Any = entry(self.addresses["enter"])
+        self.interrupt: Any = entry(self.addresses["interrupt"])
         self.elsewhere = self.addresses["elsewhere"]
         self.unresolved = self.addresses["unresolved"]
         self.outside = self.addresses["outside"]

@@ -44,6 +44,7 @@ class Pool:
         self.originals_address = ctypes.addressof(ctypes.c_char.from_buffer(originals))
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(records))
         self.pages_address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+        self.set_handler(0, library.addresses["deliver_hardware"])  # of no instruction
         self.used = 1
         self.of_page: dict[int, dict[int, int]] = {}  # by code page: record numbers by offset | 16-bit mark
         self.reference_only: frozenset[int] = frozenset()  # rows that have no handler on this processor

@@ -22,7 +22,9 @@ KEPT = 3  # versions beside the current one
 MANY = 16  # files that are better one
 TOGETHER = 32  # objects that are written at a time, if the process lasts so long
 KERNEL = "kernel"
-KERNEL_NAMES = ("enter", "elsewhere", "unresolved", "outside", "dispatch", "redo", "h_flags", "h_cf", "h_of")
+KERNEL_NAMES = tuple(
+    "enter interrupt elsewhere unresolved outside dispatch redo deliver_hardware h_flags h_cf h_of".split()
+)
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 Part = tuple[bytes, list[str]]  # an object file, and its functions
