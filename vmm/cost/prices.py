@@ -87,6 +87,8 @@ PRICED_ELSEWHERE = frozenset(
         "call-outs",  # each by its kind
         "batched updates",  # each by its page-table update
         "multicalls",  # each by its hypercall
+        "pages written out",  # the host's disk has no price
+        "pages read in",
         "hypercall",  # a trap, by the call's name
     }
 )

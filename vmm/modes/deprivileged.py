@@ -26,6 +26,7 @@ from vmm.modes.base import Mode
 from vmm.monitor import cpu as interpreter
 from vmm.monitor import events
 from vmm.monitor.memory import ShadowTables
+from vmm.monitor.residence import RESERVE
 from vmm.monitor.vm import Host, VirtualMachine
 from vmm.monitor.world import World
 
@@ -99,6 +100,8 @@ class Deprivileged(Mode):
         cpu, guest = self.cpu, self.guest
         cpu.until = until
         while cpu.count < cpu.until:
+            if self.vm.frames is not None and self.vm.frames.is_short:
+                self.vm.claim(2 * RESERVE)
             if events.deliverable(guest):
                 failed = events.inject(guest, self.ledger, self.count)
                 if failed is not None:

@@ -4,6 +4,7 @@
     world    virtual state into the real processor and back: ring compression
     cpu      privileged instructions, emulated by their own definitions
     memory   shadow page tables, hidden and true faults;  `roots` what they were derived from
+    residence  frames claimed back: guest pages in a file of the host
     events   virtual interrupts
     observe  what a sensitive instruction should have done, against what it did
 

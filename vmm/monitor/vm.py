@@ -24,6 +24,7 @@ from isa.exits import TrapPolicy
 from isa.memory import PhysicalMemory, Ram
 from isa.model import DEFAULT, Model
 from vmm.memory import PcMemory
+from vmm.monitor.residence import Frames
 
 if TYPE_CHECKING:
     from vmm.machine import Machine
@@ -44,6 +45,7 @@ class Host:
         self.ram = Ram((MONITOR_FRAMES + self.guest_frames) * PAGE_SIZE)
         self.cpu = Cpu(PhysicalMemory(self.ram), policy=policy, model=model)
         self.pool = [n * PAGE_SIZE for n in reversed(range(MONITOR_FRAMES))]
+        self.spare: list[int] = []  # frames of guests that were claimed back
         self.on_shortage: list[Callable[[], bool]] = []  # asked to give frames back; whether one did
 
     def allocate(self) -> int:
@@ -76,3 +78,15 @@ class VirtualMachine:
         rom = [host.allocate() for _ in range(0, len(machine.layout.rom), PAGE_SIZE)]
         self.memory = PcMemory(host.ram, machine.layout, host.scattered_frames() + rom)
         self.cpu = Cpu(self.memory, machine.ports, machine.devices.interrupts, model=machine.model)
+        self.frames: Frames | None = None  # once something was claimed back
+
+    def claim(self, pages: int) -> int:
+        """Take frames away from the guest, which does not notice: `Host.spare` has them. How many; between
+        two instructions only."""
+        if self.frames is None:
+            movable = self.machine.memory // PAGE_SIZE
+            self.memory.frames = self.frames = Frames(self.host, self.memory.frames, movable, self.ledger)
+            self.frames.on_pressure = self.machine.mode.request_stop
+        taken = self.frames.take(pages)
+        self.memory.remapped()
+        return taken

@@ -2,12 +2,13 @@
 
 `VMSIM_HOSTILE` is how many, `VMSIM_SEED` the first. What a processor does with a translation that the
 kernel has changed and not flushed is open: a kernel whose end depends on it, on bare hardware too, is left out.
+So is what an instruction reads in a page-table entry that it uses itself: whether accessed and dirty bits are
+set by then depends on whether the instruction was begun twice, which a hidden page fault makes it.
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import random
 import resource
@@ -15,7 +16,8 @@ import resource
 import pytest
 from hostile_kernels import MEMORY, hostile_kernel
 
-from isa.state import WORDS
+from isa.consts import PTE_A, PTE_D
+from isa.state import SHADOW, WORDS
 from vmm import Machine, Outcome
 from vmm.image import Image
 from vmm.modes import MODES
@@ -31,11 +33,18 @@ GROWTH = 64 << 10  # KB by which the process may grow after the first kernels
 def end(machine: Machine) -> tuple[object, ...]:
     """All that can be seen of a machine: how it ended, time, the processor's state, memory, console."""
     result = machine.run(BUDGET)
+    state = machine.mode.guest.s[:WORDS].tolist()
+    state[SHADOW] = int(state[SHADOW] > 1)  # 1: it has been
     memory = machine.mode.guest.memory.read_bytes(0, MEMORY)
-    return (
-        result.outcome, result.exit_code, result.instructions, result.idle, result.console,
-        machine.mode.guest.s[:WORDS].tolist(), hashlib.blake2b(memory).digest(),
-    )  # fmt: skip
+    return result.outcome, result.exit_code, result.instructions, result.idle, result.console, state, memory
+
+
+def differ_in_accessed_bits(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """Whether nothing else is different than such bits in memory."""
+    a, b = one[-1], other[-1]
+    assert isinstance(a, bytes) and isinstance(b, bytes)
+    differences = {x ^ y for x, y in zip(a, b, strict=True)}
+    return one[:-1] == other[:-1] and all(not bits & ~(PTE_A | PTE_D) for bits in differences)
 
 
 def depends_on_stale_translations(image: Image) -> bool:
@@ -57,7 +66,8 @@ def test_a_hostile_kernel_ends_as_on_bare_hardware(mode: str) -> None:
         outcomes.add(bare[0])
         if virtual != bare:
             assert virtual[0] is not Outcome.ERROR, f"VMSIM_SEED={SEED + n}"
-            assert depends_on_stale_translations(image), f"VMSIM_SEED={SEED + n}: {bare[:5]} {virtual[:5]}"
+            known = differ_in_accessed_bits(bare, virtual) or depends_on_stale_translations(image)
+            assert known, f"VMSIM_SEED={SEED + n}: {bare[:5]} {virtual[:5]}"
             left_out += 1
         if n % 50 == 0:
             gc.collect()  # machines are cycles with large blocks of memory in them
