@@ -187,6 +187,7 @@ def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **op
     Its console goes to stdout as it comes, what it took to stderr. GUEST is an assembly source (.asm), a
     kernel (ELF, Multiboot, bzImage), a disk, a flat binary, or the name of a built-in guest.
     """
+    from vmm.report.live import tell_compiling
     from vmm.terminal import Terminal, screen
     from vmm.watch import Watch
 
@@ -198,6 +199,7 @@ def run(ctx: click.Context, /, guest: str, mode: str | None, as_json: bool, **op
         reboots=not options["no_reboot"],
     )
     terminal.feed(options["input"], options["prompt"], sys.stdin)
+    tell_compiling(sys.stderr, lambda: not terminal.machine.devices.console.rpartition(b"\n")[2])
     with Watch(options["timeout"]) as watch:
         terminal.on_machine = watch.watch
         result = watch.judge(terminal.run(options["budget"]))

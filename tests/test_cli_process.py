@@ -12,6 +12,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from isa.engine.native import available
+
 ROOT = Path(__file__).resolve().parent.parent
 FOR_EVER = ("--budget", "1000000G")  # longer than anybody waits, also in native code
 COMMAND = [sys.executable, "-c", "import cli; cli.main()"]
@@ -24,7 +26,7 @@ def vmsim(*arguments: str, **more: object) -> subprocess.CompletedProcess[bytes]
 def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys, cli\ntry: cli.cli(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'vmm.machine', 'isa', 'rich', 'capstone', 'keystone', 'llvmlite'} & set(sys.modules)))"
+        "print(sorted({'vmm.machine', 'isa.table', 'rich', 'capstone', 'keystone', 'llvmlite'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
@@ -91,6 +93,24 @@ def test_a_terminal_gets_colour_unless_it_says_no(variable: str, coloured: bool)
         child.close()
         assert child.exitstatus == 0
         assert (b"\x1b[" in shown) is coloured, arguments
+
+
+@pytest.mark.skipif(not available(), reason="llvmlite is not installed")
+def test_a_terminal_is_told_that_native_code_is_made_the_first_time(tmp_path: Path) -> None:
+    environment = {**os.environ, "VMSIM_CACHE": str(tmp_path), "VMSIM_ENGINE": "native"}
+    shown = []
+    for _ in range(2):
+        child = pexpect.spawn(
+            COMMAND[0], [*COMMAND[1:], "run", "hello"], cwd=str(ROOT), env=environment, timeout=60
+        )
+        shown.append(child.read())
+        child.close()
+        assert child.exitstatus == 0 and b"Hello, world!" in shown[-1]
+    assert b"compiling" in shown[0] and b"compiling" not in shown[1]
+    piped = subprocess.run(
+        [*COMMAND, "run", "hello"], cwd=ROOT, env={**environment, "VMSIM_CACHE": ""}, capture_output=True
+    )
+    assert b"compiling" not in piped.stdout + piped.stderr
 
 
 def test_the_console_comes_while_the_guest_is_running(loop: Path) -> None:

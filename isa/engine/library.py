@@ -26,6 +26,14 @@ MAX_KNOWN = 1 << 17  # instructions
 ORIGINALS_BYTES = MAX_RECORDS * 8
 POOL_BYTES, PAGES_BYTES = MAX_RECORDS * RECORD_SIZE, MAX_PAGES * PAGE_ENTRIES * 4
 
+on_compile: list[Callable[[int], None]] = []  # told how many handlers are about to be compiled, then 0
+
+
+def tell(handlers: int) -> None:
+    """Tell whoever wants to know."""
+    for listener in on_compile:
+        listener(handlers)
+
 
 @cache
 def library() -> Library:
@@ -44,11 +52,8 @@ class Library:
         self._known: dict[tuple[int, bool], tuple[Insn, bytes, str]] = {}  # the Insn keeps its id taken
         self._texts: dict[str, str] = {}
         self._lock = RLock()
-        self.on_compile: Callable[[int], None] | None = (
-            None  # told how many handlers are about to be compiled
-        )
         self.compiled = 0  # handlers compiled by this process, not read from the store
-        self._jit = self.store.open()
+        self._jit = self.store.open(tell)
         self.addresses |= self._jit.addresses
         entry = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
         self.enter: Any = entry(self.addresses["enter"])
@@ -117,9 +122,9 @@ class Library:
         with self._lock:
             if self._texts:
                 texts, self._texts = self._texts, {}
-                if self.on_compile is not None:
-                    self.on_compile(len(texts))
+                tell(len(texts))
                 self.addresses |= self._jit.add(texts)
+                tell(0)
                 self.compiled += len(texts)
 
     def save(self) -> None:

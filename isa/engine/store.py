@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ KERNEL = "kernel"
 KERNEL_NAMES = tuple(
     "enter interrupt elsewhere unresolved outside dispatch redo deliver_hardware h_flags h_cf h_of".split()
 )
+KERNEL_SIZE = 100  # handlers that take as long to compile, about
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 Part = tuple[bytes, list[str]]  # an object file, and its functions
@@ -47,9 +48,9 @@ class Store:
     def __init__(self, place: Path | None) -> None:
         self.place = place
 
-    def open(self) -> Jit:
-        """A compiler that starts with what is stored."""
-        return Jit(self.place / f"engine-{version()}" if self.place else None)
+    def open(self, tell: Callable[[int], None]) -> Jit:
+        """A compiler that starts with what is stored; `tell` as in `library`."""
+        return Jit(self.place / f"engine-{version()}" if self.place else None, tell)
 
 
 def default() -> Store:
@@ -60,7 +61,7 @@ def default() -> Store:
 class Jit:
     """LLVM behind one class: texts in, addresses out, objects kept."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, tell: Callable[[int], None]) -> None:
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
@@ -75,7 +76,9 @@ class Jit:
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
         self._load()
         if "enter" not in self.addresses:
+            tell(KERNEL_SIZE)
             self._build_kernel()
+            tell(0)
 
     # -- compiling --------------------------------------------------------------------------------
     def add(self, texts: dict[str, str]) -> dict[str, int]:

@@ -38,3 +38,26 @@ class Progress:
         """Leave nothing behind."""
         if self.shown:
             self.show("")
+
+
+WORTH_SAYING = 16  # handlers; they take a twentieth of a second
+
+
+def tell_compiling(stream: TextIO, may_write: Callable[[], bool]) -> None:
+    """Say on a terminal when native code is being made, which takes a moment the first time.
+
+    `may_write` says whether the line is free: the guest's console is on the same terminal.
+    """
+    if not stream.isatty():
+        return
+    from isa.engine.library import on_compile
+
+    progress = Progress(stream)
+
+    def tell(handlers: int) -> None:
+        if handlers >= WORTH_SAYING and may_write():
+            progress.show("compiling native code, which is kept for the next time …")
+        elif not handlers:
+            progress.clear()
+
+    on_compile.append(tell)
