@@ -30,7 +30,19 @@ from pathlib import Path
 LIBRARY = Path(__file__).resolve().parent
 
 READING_ORDER = (
-    *("hello", "boot", "sieve", "hash", "syscall", "pagefault", "timer", "popf", "selfmod", "vectors"),
+    *(
+        "hello",
+        "boot",
+        "sieve",
+        "hash",
+        "syscall",
+        "pagefault",
+        "timer",
+        "popf",
+        "rings",
+        "selfmod",
+        "vectors",
+    ),
     *("kernel", "minos"),
 )
 

@@ -3,7 +3,7 @@
 ; A monitor that runs a kernel outside ring 0 counts on privileged instructions to trap. Thirteen that
 ; matter do not: in an outer ring they quietly do something else, or show the monitor's state in place
 ; of the kernel's. (Robin and Irvine, USENIX Security 2000, list them; the others on their list, far
-; transfers and segment loads, fail loudly more often than not.)
+; transfers and segment loads, fail loudly more often than not: rings.asm.)
 ;
 ; For each the kernel loads something, asks the instruction what is loaded, and compares. On a bare
 ; processor every answer is right. The verdict is the number of wrong ones.
