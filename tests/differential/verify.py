@@ -31,10 +31,11 @@ from x87_oracles import Hardware
 from x87_verify import judge, verify_x87
 
 from isa.cpu import ENGINES
+from isa.engine.native import available
 
 SETTINGS = {Setting(32, 32): 6, Setting(16, 16): 3, Setting(32, 16): 1}  # and their shares
 FORMS, STATES = 128, 100  # in a batch, and of a form: compiling one costs more than running it
-NATIVE = tuple(name for name in ENGINES if name not in ("auto", "reference"))
+NATIVE = tuple(name for name in ENGINES if name not in ("auto", "reference") and available())
 X87_SHARE = 1
 FENCE = b"\xeb\xfe"  # jmp to itself
 CASES = 5_500_000  # enough for five million in each engine
