@@ -61,7 +61,7 @@ from isa.engine.context import (
     VECTOR,
 )  # fmt: skip
 from isa.engine.frames import tracing
-from isa.engine.kernel_calls import ENTRIES, FLUSH, drop_segments_ir, flag_ir
+from isa.engine.kernel_calls import BESIDE, ENTRIES, FLUSH, drop_segments_ir, flag_ir
 from isa.engine.nativememory import code_number, entry
 from isa.engine.records import runtime_ir
 from isa.engine.ssa import METADATA, Block
@@ -96,6 +96,7 @@ DECLARATIONS = (
     + "declare void @drop_segments(ptr, ptr, i32)\n"
     + "declare preserve_mostcc i32 @h_flags(i32, i32, i32, i32)\n"
     + "declare preserve_mostcc i1 @h_cf(i32, i32, i32, i32)\n"
+    + "declare preserve_mostcc i1 @h_beside(ptr, i32, i32, i32)\n"
     + "declare preserve_mostcc i1 @h_of(i32, i32, i32, i32)\n"
     + "".join(
         f"declare i{w} @llvm.{name}.i{w}(i{w}, i1)\n" for name in ("cttz", "ctlz") for w in (16, 32, 64)
@@ -489,7 +490,7 @@ _NESTED = {
 def kernel_ir() -> str:
     """All of it, as one module."""
     parts = [runtime_ir().replace("define i32 @flags", "define preserve_mostcc i32 @h_flags")]
-    parts += [flag_ir("cf"), flag_ir("of"), FLUSH, drop_segments_ir(), *ENTRIES]
+    parts += [flag_ir("cf"), flag_ir("of"), BESIDE, FLUSH, drop_segments_ir(), *ENTRIES]
     parts += [Routine(name).build(body) for name, body in _PLAIN.items()]
     parts += [Routine(name, nested=True).build(body) for name, body in _NESTED.items()]
     parts.append(Arrival("fill_fetch", nested=True).build(_fill_fetch))

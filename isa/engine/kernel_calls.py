@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from isa.consts import CPL_SEGMENTS, CR4_PSE
-from isa.engine.context import COUNTS, FLUSHED, LEFT, POOL, RAM, TLB
+from isa.consts import CPL_SEGMENTS, CR4_PSE, PAGE_SIZE
+from isa.engine.context import CODE_BITS, COUNTS, FLUSHED, LEFT, POOL, RAM, TLB
 from isa.engine.frames import tracing
 from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word
 from isa.engine.ssa import Code
@@ -16,9 +16,10 @@ from isa.engine.threadedbuilder import Threaded
 from isa.engine.trace import run
 from isa.engine.words import Value, fit, text
 from isa.flags import KIND_NAMES, PACKED
+from isa.memory import GRAIN
 from isa.segment import null_if_too_privileged
 from isa.state import CR4
-from isa.tlb import FETCH, FETCH_LOG, FETCH_LOGGED, LOG, LOGGED, WRITE
+from isa.tlb import CODE, FETCH, FETCH_LOG, FETCH_LOGGED, LOG, LOGGED, WRITE
 from isa.tlb import PAGES as LINEAR_PAGES
 
 FLUSH = f"""
@@ -116,6 +117,50 @@ def drop_segments_ir() -> str:
     finally:
         tracing.reset(token)
     return b.text("define void @drop_segments(ptr %state, ptr %ctx, i32 %level) nounwind {")
+
+
+BESIDE = f"""
+define preserve_mostcc i1 @h_beside(ptr %ctx, i32 %entry, i32 %linear, i32 %size) nounwind readonly {{
+start:
+  %marks = and i32 %entry, {CODE}
+  %marked = icmp eq i32 %marks, {CODE}
+  %low = and i32 %linear, {PAGE_SIZE - 1}
+  %room = sub i32 {PAGE_SIZE}, %size
+  %within = icmp ule i32 %low, %room
+  %begin = and i1 %marked, %within
+  br i1 %begin, label %go, label %no
+go:
+  %bits_at = getelementptr i64, ptr %ctx, i64 {CODE_BITS}
+  %bits = load ptr, ptr %bits_at
+  %page = and i32 %entry, -{PAGE_SIZE}
+  %at = or i32 %page, %low
+  %above = add i32 %at, %size
+  %end = sub i32 %above, 1
+  %first = lshr i32 %at, {GRAIN}
+  %last = lshr i32 %end, {GRAIN}
+  br label %look
+look:
+  %grain = phi i32 [ %first, %go ], [ %next, %more ]
+  %index = lshr i32 %grain, 3
+  %index_64 = zext i32 %index to i64
+  %byte_at = getelementptr i8, ptr %bits, i64 %index_64
+  %byte = load i8, ptr %byte_at
+  %shift_32 = and i32 %grain, 7
+  %shift = trunc i32 %shift_32 to i8
+  %moved = lshr i8 %byte, %shift
+  %held = trunc i8 %moved to i1
+  br i1 %held, label %no, label %more
+more:
+  %next = add i32 %grain, 1
+  %done = icmp ugt i32 %next, %last
+  br i1 %done, label %yes, label %look
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}}
+"""
+"""`@h_beside`: whether a store goes to a page with code, but to bytes that are none."""
 
 
 def flag_ir(name: str) -> str:

@@ -19,7 +19,7 @@ from isa.engine.context import PAGE_EIP, STORE
 from isa.engine.nativememory import entry
 from isa.engine.records import WORDS, Record, one_flag, op_word
 from isa.engine.regionform import goal_of
-from isa.engine.ssa import Block, Code, Pick
+from isa.engine.ssa import LIKELY, Block, Code, Pick
 from isa.engine.threadedbuilder import Threaded
 from isa.engine.words import Value, Word, fit, mask, text, truth
 from isa.faults import Fault, NotModelled
@@ -83,35 +83,30 @@ class Address(Lazy):
 class _Window:
     """Bytes around an access that are known to lie in the same page.
 
-    It grows with the accesses that follow, as far as `WINDOW`, and with it the comparison at the first one:
-    where that fails, it is the first one's handler that goes on.
+    It grows with the accesses that follow, as far as `WINDOW`, and with it what is asked at the first one:
+    where the answer is no, it is the first one's handler that goes on.
     """
 
     at: int  # the first access, relative to the root of its address
     low: int  # the window, relative to the first access
     high: int
-    pointer: str
-    block: Block
-    line: int  # the comparison, in the block
-    names: tuple[str, str, str]
+    write: Callable[[int, int], None]  # writes the questions about a window
+    pointer: str = ""
 
     def holds(self, at: int, size: int) -> bool:
         """Whether an access lies in the window, or the window could be made to hold it."""
-        distance = ((at - self.at + (1 << 31)) & M32) - (1 << 31)
+        distance = self.distance(at)
         low, high = min(self.low, distance), max(self.high, distance + size)
         if high - low > WINDOW:
             return False
         if (low, high) != (self.low, self.high):
             self.low, self.high = low, high
-            self.compare()
+            self.write(low, high - low)
         return True
 
-    def compare(self) -> None:
-        """Write the comparison."""
-        offset, moved, good = self.names
-        limit = PAGE_SIZE - (self.high - self.low)
-        self.block.lines[self.line] = f"{moved} = add i32 {offset}, {self.low}"
-        self.block.lines[self.line + 1] = f"{good} = icmp ule i32 {moved}, {limit}"
+    def distance(self, at: int) -> int:
+        """How far an access is from the first one."""
+        return ((at - self.at + (1 << 31)) & M32) - (1 << 31)
 
 
 class RegionBuilder(Threaded):
@@ -248,26 +243,61 @@ class RegionBuilder(Threaded):
         """Where `size` bytes lie in the host; all that is not plain goes out by the cold exit."""
         code = self.code
         if not isinstance(linear, Value):
-            linear = code.value(f"or i32 {linear}, 0", 32)
+            constant, linear = linear, code.value(f"or i32 {linear}, 0", 32)
+            linear.root = "", constant
         linear = linear.fit(32).now()
         root, at = linear.root
         window = self.memo.get(("window", root, access))
         if window is None or not window.holds(at, size):
-            found, _ = entry(self, "%tlb", WRITE if access else 0, linear >> 12)  # type: ignore[arg-type]
-            good: Any = (found & CODE) == VALID if access else found != 0
-            low: Any = linear & mask(12)
-            block = code.current()
-            window = _Window(
-                at, 0, size, "", block, len(block.lines), (low.text, "%" + code.name(), "%" + code.name())
-            )
-            block.lines += ["", ""]
-            window.compare()
-            self.guard(good & Value(code, window.names[2], 1))
-            frame: Any = found + low
-            window.pointer = code.value(f"getelementptr i8, ptr %ram, i64 {frame.widen(64).text}", 64).text
-            self.memo["window", root, access] = window
-        offset = (((at - window.at + (1 << 31)) & M32) - (1 << 31)) - VALID
+            window = self.memo["window", root, access] = self._window(linear, at, size, access)
+        offset = window.distance(at) - VALID
         return code.value(f"getelementptr i8, ptr {window.pointer}, i64 {offset}", 64).text
+
+    def _window(self, linear: Value, at: int, size: int, access: int) -> _Window:
+        """Look an address up."""
+        code = self.code
+        found, _ = entry(self, "%tlb", WRITE if access else 0, linear >> 12)  # type: ignore[arg-type]
+        good: Any = (found & CODE) == VALID if access else found != 0
+        low: Any = linear & mask(12)
+        moved, fits = (Value(code, "%" + code.name(), w) for w in (32, 1))
+        block, line = code.current(), len(code.current().lines)
+        block.lines += ["", ""]
+        plain = good & fits
+        beside, frame = self._beside(block, plain, found) if access else (None, found)
+        if beside is None:
+            self.guard(plain)
+
+        def write(first: int, count: int) -> None:
+            block.lines[line] = f"{moved.text} = add i32 {low.text}, {first}"
+            block.lines[line + 1] = f"{fits.text} = icmp ule i32 {moved.text}, {PAGE_SIZE - count}"
+            if beside is not None:
+                near = f"%near_{beside.label}"
+                beside.lines[0] = f"{near} = add i32 {linear.text}, {first}"
+                asked = f"ptr %ctx, i32 {found.text}, i32 {near}, i32 {count}"
+                beside.lines[1] = f"%ok_{beside.label} = call preserve_mostcc i1 @h_beside({asked})"
+
+        window = _Window(at, 0, size, write)
+        write(0, size)
+        place: Any = frame + low
+        window.pointer = code.value(f"getelementptr i8, ptr %ram, i64 {place.widen(64).text}", 64).text
+        return window
+
+    def _beside(self, origin: Block, plain: Value, found: Value) -> tuple[Block, Value]:
+        """A store into a page with code is like any other if there is no code where it goes.
+
+        The block where that is asked, its first two lines still to be written, and the entry to go on with.
+        """
+        code = self.code
+        beside = code.require(plain)
+        going_on = code.here
+        refuse = Block(code.name("refuse"), pure=False)
+        code.blocks.append(refuse)
+        same = f"%same_{beside.label}"
+        beside.lines += ["", "", f"{same} = sub i32 {found.text}, {CODE - VALID}"]
+        beside.end = f"br i1 %ok_{beside.label}, label %{going_on.label}, label %{refuse.label}{LIKELY}"
+        self.leave(0, refuse)
+        phi = f"phi i32 [ {found.text}, %{origin.label} ], [ {same}, %{beside.label} ]"
+        return beside, code.value(phi, 32, pure=False)
 
     # -- leaving ----------------------------------------------------------------------------------
     def exit(
