@@ -40,7 +40,7 @@ EXCEPTIONS: dict[int, tuple[str, str, str, str]] = {
                "any other breach of protection: privileged instructions at CPL > 0, segment limits, bad selectors"),
     c.VEC_PF: ("page fault", "fault", "P W U bits", "a page that is absent or may not be used so; CR2: where"),
     16: ("x87 error", "fault", "none", "an x87 exception with CR0.NE set"),
-    17: ("alignment check", "fault", "0", "unaligned access at CPL 3 with CR0.AM and EFLAGS.AC; not yet modelled"),
+    17: ("alignment check", "fault", "0", "unaligned access at CPL 3 with CR0.AM and EFLAGS.AC"),
 }  # fmt: skip
 
 IN_MODES = (
