@@ -75,7 +75,7 @@ def observe(watched: Watched) -> dict[str, Any]:
     return {
         "count": mode.count,
         "idle": machine.idle,
-        "cpu": mode.cpu.s.tolist(),
+        "cpu": (mode.real_state() or mode.cpu.s).tolist(),
         "guest": mode.guest.s.tolist(),
         "ram": watched.digest(),
         "console": bytes(devices.console),
