@@ -12,6 +12,7 @@ again, and nothing leads to the region any more. Code that keeps changing is lef
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock, Thread
@@ -161,7 +162,7 @@ class Regions:
             self._put(_Ready((number, key), page.version, plan, found))
         elif self.pace.background:
             job = (_Ready((number, key), page.version, plan, 0), name, known)
-            self._thread = Thread(target=self._compile, args=job, name="vmsim-regions")
+            self._thread = Thread(target=self._compile_beside, args=job, name="vmsim-regions")
             self._thread.start()
         else:
             self._compile(_Ready((number, key), page.version, plan, 0), name, known)
@@ -178,8 +179,13 @@ class Regions:
                 known[BASE + n] = 0
         return known
 
+    def _compile_beside(self, wanted: _Ready, name: str, known: dict[int, int]) -> None:
+        """Compile a region in a thread of its own: what LLVM or the host refuse is left to the handlers."""
+        with suppress(RuntimeError, OSError):
+            self._compile(wanted, name, known)
+
     def _compile(self, wanted: _Ready, name: str, known: dict[int, int]) -> None:
-        """Compile a region, perhaps in a thread of its own."""
+        """Compile a region, to be put in place at the end of a slice."""
         from isa.engine.kernel import DECLARATIONS
         from isa.engine.regioncode import Region
         from isa.engine.ssa import METADATA

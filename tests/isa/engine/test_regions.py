@@ -18,9 +18,13 @@ import test_native_engine
 import test_native_smc
 from random_kernels import random_kernel
 
+from isa.asm import assemble
 from isa.cpu import Cpu
+from isa.decode import decode
 from isa.engine import regions, regionstore
 from isa.engine.native import available
+from isa.engine.regionform import Plan, form
+from isa.insn import Insn
 from vmm import Machine
 from vmm.modes import MODES
 
@@ -105,6 +109,53 @@ def test_a_page_that_changes_loses_its_regions_and_is_given_up_at_last() -> None
         assert not heads(cpu)
     cpu.run(cpu.count + 5000)
     assert not heads(cpu)
+
+
+BESIDE = bytes.fromhex("010d40100000 a140100000 a344100000 49 75ed ebeb")  # add [1040h], ecx; mov …; jmp
+
+
+def test_a_store_beside_code_neither_leaves_the_region_nor_loses_it() -> None:
+    cpu, reference = (region_programs.start(BESIDE, engine) for engine in ("native", "reference"))
+    assert cpu.run(20_000) == reference.run(20_000)
+    assert cpu.s == reference.s and cpu.memory.ram.data == reference.memory.ram.data
+    assert cpu.native is not None and cpu.native.regions is not None
+    assert heads(cpu) and all(page.changes == 0 for page in cpu.native.regions.pages.values())
+
+
+def formed(source: str, start: str) -> tuple[dict[str, int], Plan | None]:
+    """The labels of a program, and the region around one of them."""
+    program = assemble("org 0\n" + source)
+    known: dict[int, Insn] = {}
+    at = 0
+    while at < len(program.image):
+        known[at] = decode(program.image[at : at + 15])
+        at += known[at].length
+    return program.symbols, form(program.symbols[start], known.get)
+
+
+def test_a_region_is_what_leads_back() -> None:
+    where, plan = formed(
+        "outer: mov ecx, 9\ninner: dec ecx\njne inner\ndec edx\njne outer\nafter: hlt", "inner"
+    )
+    assert plan is not None
+    assert plan.heads == (where["outer"], where["inner"])
+    assert where["after"] not in plan.pieces
+    assert plan.pieces[where["inner"]].bound == 4  # dec, jne, dec, jne: then the budget is looked at again
+    assert plan.goes_back(where["inner"], where["inner"])
+
+
+def test_a_function_that_calls_itself_is_one_region() -> None:
+    source = "f: dec eax\nje out\npush eax\ncall f\nback: pop eax\ncall f\nagain: nop\nout: ret"
+    where, plan = formed(source, "back")
+    assert plan is not None and plan.returns == (where["back"], where["again"])
+    ret = plan.pieces[where["out"]]
+    assert set(ret.goals) == {where["back"], where["again"]}
+
+
+def test_where_nothing_leads_back_a_region_is_what_lies_ahead() -> None:
+    where, plan = formed("start: mov eax, 1\ncmp eax, ebx\nje over\ninc ebx\nover: cli\nafter: nop", "start")
+    assert plan is not None and plan.heads[0] == where["start"]
+    assert where["over"] not in plan.pieces  # CLI is left to its handler
 
 
 def test_a_region_of_an_earlier_process_is_taken_from_disk(
