@@ -14,6 +14,7 @@ SPENT = 0  # the budget is used up
 MISS = 1  # the instruction at EIP has no record yet
 GUARD = 2  # the reference engine has to run the instruction at EIP
 ATTENTION = 3  # EFLAGS has changed so that something may happen now
+FAULTED = 4  # the instruction at EIP page-faults, which a monitor wants to know: ADDRESS, ERROR
 
 # Words of the context.
 LEFT = 0  # instructions left to run

@@ -37,6 +37,7 @@ from isa.engine.context import (
     ATTENTION,
     COUNTS,
     ERROR,
+    FAULTED,
     FAULTS,
     GUARD,
     INTERRUPTS,
@@ -393,6 +394,7 @@ def _remember(b: Routine, tables: str, linear: Any, user: Any, found: Value) -> 
 def _fault(b: Routine) -> None:
     vector: Any = b.context(VECTOR)
     wanted: Any = (b.context(POLICY) >> vector) & 1
+    b.if_((wanted != 0) & (vector == VEC_PF), lambda: b.leave_for(FAULTED))
     b.guard((wanted == 0) & (b.context(QUIET) != 0))
     b._context_store(RETURN, b.here)
     plain: Any = b.code.value(f"icmp eq i64 {b.context(ERROR).text}, {NO_ERROR}", 1)

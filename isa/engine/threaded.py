@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from isa import consts as c
 from isa.engine.context import (
+    ADDRESS,
     ATTENTION,
     AWAKE,
     CODE_BITS,
     CODE_NUMBERS,
     CONTEXT_WORDS,
     COUNTS,
+    ERROR,
     EXECUTED,
     FAULTS,
     FLUSHED,
@@ -50,6 +52,7 @@ from isa.engine.library import Library, library
 from isa.engine.pool import Pool
 from isa.engine.records import op_word
 from isa.engine.regions import Regions
+from isa.faults import PageFault
 from isa.state import CR0, EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y, SHADOW
 from isa.table import ROWS, Sensitive
 
@@ -176,6 +179,10 @@ class Threaded:
             context[FLUSHED] = 0
             engine.forget_fetches()
         return why
+
+    def page_fault(self) -> PageFault:
+        """Why `FAULTED`."""
+        return PageFault(self.context[ADDRESS] & 0xFFFF_FFFF, self.context[ERROR])
 
     def resolve(self) -> bool:
         """Make what `MISS` missed; False if the reference engine has to run it. Raises faults."""

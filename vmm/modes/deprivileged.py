@@ -132,6 +132,8 @@ class Deprivileged(Mode):
         self.world.enter()
         start = cpu.count
         leave = cpu.run(start + 1 if one else until, self.breakpoints)
+        while leave.reason is Reason.FAULT and self._repaired(leave):
+            leave = cpu.run(start + 1 if one else until, self.breakpoints)
         if one:
             cpu.until = until
         self.world.leave()
@@ -148,6 +150,23 @@ class Deprivileged(Mode):
                 s[PENDING_DEBUG] = cpu.s[PENDING_DEBUG]
             return BREAKPOINT if reason is Reason.BREAKPOINT else None
         return self.answer(leave)
+
+    def _repaired(self, leave: Exit) -> bool:
+        """Whether a page fault was hidden and the guest can go on at once. Who listens hears of it by
+        `page_fault`."""
+        fault = leave.fault
+        if not isinstance(fault, PageFault) or self.ledger.listening or self.cpu.stop_requested:
+            return False
+        self.guest.count = self.cpu.count
+        write = 1 if (fault.error or 0) & c.PF_W else 0
+        try:
+            filled = self.shadow.fill(fault.address, write)
+        except (PageFault, NotModelled):
+            return False
+        if filled is None or (write and not filled[2]):
+            return False
+        self.ledger.traps["#PF hidden"] += 1
+        return True
 
     # -- what ring 1 cannot run ------------------------------------------------------------------------
 
