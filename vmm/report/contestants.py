@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,16 +63,20 @@ class Contestant:
         """What to execute; files may be put into the folder. What the kernel prints goes to `console`."""
         raise NotImplementedError
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self, image: Image, folder: Path) -> Mapping[str, str]:
         """Variables besides those there are."""
         return {}
+
+    def warm(self, image: Image) -> None:
+        """Once, with a short run, before any is measured: what is kept for later runs is made. `Failed`."""
+        self.run(image)
 
     def run(self, image: Image) -> Run:
         """Run a kernel to its end. `Failed`."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "kernel.bin").write_bytes(image.data)
-            run, output = measure(self.command(image, folder), self.environment())
+            run, output = measure(self.command(image, folder), self.environment(image, folder))
             printed = folder / "console"
             found = CHECKSUM.search(printed.read_bytes() if printed.exists() else output)
             if found is None:
@@ -136,8 +141,28 @@ class Vmsim(Contestant):
         kernel = str(folder / "kernel.bin")
         return [sys.executable, "-c", COMMAND, "run", kernel, "--budget", BUDGET, *mode]
 
-    def environment(self) -> Mapping[str, str]:
-        return {"VMSIM_ENGINE": self.engine}
+    def environment(self, image: Image, folder: Path) -> Mapping[str, str]:
+        """Each run finds what `warm` left, handlers, and has to compile again what is hot."""
+        kept, copy = self.kept(image), folder / "cache"
+        if kept.exists():
+            shutil.copytree(kept, copy)
+        return {"VMSIM_ENGINE": self.engine, "VMSIM_CACHE": str(copy)}
+
+    def warm(self, image: Image) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "kernel.bin").write_bytes(image.data)
+            there = {"VMSIM_CACHE": str(self.kept(image))}
+            measure(self.command(image, folder), {**self.environment(image, folder), **there})
+
+    def kept(self, image: Image) -> Path:
+        return Path(_kept().name) / f"{self.engine} {self.mode} {image.name}"
+
+
+@cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    """A folder for as long as this process lasts."""
+    return tempfile.TemporaryDirectory()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Measuring a loop on several contestants in the same sitting: rounds in turn, so that all meet the same noise.
 
 A figure is work over CPU time, from which the time of a run with one round is subtracted: what it takes to
-start. What an engine compiles while the loop runs counts; it is part of the work. The number of rounds is
-found by trying, so that a run takes about a wanted time, or does at least a wanted amount of work.
+start. What an engine compiles while the loop runs counts, in every run; it is part of the work. The number
+of rounds is found by trying, so that a run takes about a wanted time, or does at least a wanted amount of
+work.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Runner:
 
     def prepare(self, seconds: float, work: int) -> None:
         """Find out how many rounds take so long; one that compiles does at least so much work. `Failed`."""
-        self.seconds(FEWEST)  # whatever an engine keeps on disk for the next time
+        self.contestant.warm(self.loop.image(FEWEST))
         self.start = self.seconds(FEWEST)
         rate = self.contestant.nominal * (1e6 if self.loop.what == INSTRUCTIONS else 1e5)
         rounds = max(2, int(rate * seconds / self.loop.work / 4))
