@@ -47,4 +47,4 @@ class CoprocessorError:
         return {"latched": self.latched}
 
     def load(self, state: dict[str, Any]) -> None:
-        self._drive(state["latched"])
+        self.latched = state["latched"]  # the interrupt controller has the line

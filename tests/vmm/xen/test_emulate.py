@@ -81,7 +81,7 @@ def test_task_switched_is_the_one_bit_of_cr0_that_a_guest_can_change() -> None:
         "xor eax, eax\n mov cr3, eax",
         "mov eax, 0x7ffff000\n mov cr3, eax",
         "mov eax, 0xffffffff\n mov cr4, eax",
-        "mov ecx, 0x10\n rdmsr",
+        "mov ecx, 0x174\n rdmsr",
         "mov ecx, 0xc0000080\n wrmsr",
         "lmsw ax",
         "hlt",
