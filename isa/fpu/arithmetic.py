@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import isqrt
 
-from isa.consts import FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_DE, FSW_IE, FSW_PE, FSW_ZE
+from isa.consts import FCW_UM, FSW_C0, FSW_C1, FSW_C2, FSW_C3, FSW_DE, FSW_IE, FSW_PE, FSW_ZE
 from isa.fpu.formats import (
     BIAS,
     DENORMAL,
@@ -225,8 +225,7 @@ def _remainder(control: int, x: Number, y: Number, nearest: bool) -> Result:
     if x[0] == ZERO:
         return signed_zero(sign), flags
     if y[0] == INFINITE:
-        value, more = pack(sign, x[2], x[3], control)
-        return value, flags | more
+        return pack(sign, x[2], x[3], control | FCW_UM)[0], flags  # ST(0) as it was, however small
     distance = x[2] + x[3].bit_length() - y[2] - y[3].bit_length()
     if distance >= 64:
         partial = distance - (32 + distance % 32)

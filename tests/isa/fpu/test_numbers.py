@@ -287,3 +287,10 @@ def test_a_number_is_its_significand_times_two_to_its_exponent():
 )  # fmt: skip
 def test_every_class_of_number_is_told(x, codes):
     assert operate("examine", "extended", 0x37F, x) == (0, codes)
+
+
+@pytest.mark.parametrize("operation", ["rem", "rem1"])
+def test_a_remainder_by_infinity_is_the_dividend_and_never_too_small(operation):
+    unmasked = control(masks=MASKED & ~c.FCW_UM)
+    assert operate(operation, "extended", unmasked, DENORMAL, PLUS_INFINITY) == (DENORMAL, c.FSW_DE)
+    assert operate(operation, "extended", unmasked, DENORMAL, ONE)[1] == c.FSW_DE | c.FSW_UE
