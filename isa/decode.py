@@ -401,7 +401,10 @@ def _refused(window: bytes, bits: int) -> Insn:
     full = len(window) == MAX_LENGTH
     if not body:
         raise GeneralProtection(0) if full else TruncatedCode()
-    compact = _last_of_each(prefixes) + body
+    meant = _last_of_each(prefixes)
+    if body[0] == 0x0F and len(body) > 1 and 0x0F00 | body[1] in _SCANS:
+        meant = meant.replace(bytes([_REPNE]), b"")  # before BSF and BSR, where capstone knows F3 only
+    compact = meant + body
     spared = len(window) - len(compact)
     for padding in _PADDINGS if len(compact) < MAX_LENGTH else (b"",):
         number, length = _raw[bits].decode((compact + padding)[:MAX_LENGTH])
@@ -415,15 +418,7 @@ def _refused(window: bytes, bits: int) -> Insn:
         return _Decoding(window[: len(prefixes) + 2], bits).insn(0, ())
     if body[0] == 0x0F and len(body) > 1 and 0x0F00 | body[1] in _HINTS:
         return _hint(window, bits, len(prefixes) + 1)
-    if body[0] == 0x0F and len(body) > 1 and 0x0F00 | body[1] in _SCANS and _REPNE in prefixes:
-        return _without_repne(window, bits, len(prefixes))
     raise InvalidOpcode()
-
-
-def _without_repne(window: bytes, bits: int, at: int) -> Insn:
-    """F2 means nothing before BSF and BSR, where capstone knows F3 only."""
-    plain = _decode(window[:at].translate(_WITHOUT_REPEAT) + window[at:], bits)
-    return replace(plain, raw=window[: plain.length])
 
 
 def _hint(window: bytes, bits: int, at: int) -> Insn:

@@ -253,6 +253,19 @@ def test_hints_are_nops():
     assert row_name(of("f390")) == "pause"
 
 
+@pytest.mark.parametrize("scan", ["0fbc", "0fbd"])
+@pytest.mark.parametrize(
+    "prefixes", ["f2", "f2f2", "f3f2", "f2f3", "66f2", "65f2", "f265", "65f266", "36f267"]
+)
+def test_repeat_prefixes_before_a_scan_change_nothing_not_even_the_segment(scan, prefixes):
+    meaning = prefixes.replace("f2", "").replace("f3", "")
+    for operand in ("0424", "4500", "00", "c1"):
+        repeated, plain = of(prefixes + scan + operand), of(meaning + scan + operand)
+        assert (repeated.row, repeated.w, repeated.operands) == (plain.row, plain.w, plain.operands)
+        assert repeated.length == plain.length + (len(prefixes) - len(meaning)) // 2
+        assert repeated.raw == bytes.fromhex(prefixes + scan + operand)[: repeated.length]
+
+
 def test_equal_bytes_share_one_record():
     assert of("8b4508") is of("8b450890")
 

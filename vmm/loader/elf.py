@@ -21,6 +21,7 @@ from vmm.loader.lowmem import comfortable
 from vmm.names import Names, Shift
 
 MAGIC = b"\x7fELF"
+BIG_ENDIAN = 2  # EI_DATA
 MAX_SPAN = 1 << 30
 _SYMBOL = struct.Struct("<IIIBBH")
 _NAMED_TYPES = frozenset({0, 1, 2})  # STT_NOTYPE, STT_OBJECT, STT_FUNC
@@ -135,7 +136,8 @@ def _refuse(path: Path, data: bytes) -> None:
         raise LoadError(f"{path}: not an ELF file")
     if len(data) < 52:
         raise LoadError(f"{path}: a truncated ELF file of {len(data)} bytes")
-    bits, order, machine = data[4], data[5], int.from_bytes(data[18:20], "little")
+    bits, order = data[4], data[5]
+    machine = int.from_bytes(data[18:20], "big" if order == BIG_ENDIAN else "little")
     if bits == 2:
         raise LoadError(f"{path}: a 64-bit ELF file; this machine is a 32-bit x86")
     if bits != 1 or order != 1 or machine not in (3, 6):

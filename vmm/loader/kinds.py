@@ -55,6 +55,8 @@ ELSEWHERE = (
     (0, b"vhdxfile", "a VHDX disk; convert it to a raw one"),
 )
 AOUT_HEADER = 32
+AOUT_MACHINES = (0, 100)  # not said; the 386
+AOUT_LARGEST = 1 << 28  # bytes: what says that it is larger is something else
 AOUT_MAGICS = {0o407: "OMAGIC", 0o410: "NMAGIC", 0o413: "ZMAGIC", 0o314: "QMAGIC"}
 
 
@@ -116,7 +118,7 @@ def _refuse_foreign(path: Path, data: bytes) -> None:
     for at, magic, what in ELSEWHERE:
         if data[at : at + len(magic)] == magic:
             raise LoadError(f"{path}: {what}, not a guest; `--format flat` runs it as it is")
-    if 4 <= len(data) < AOUT_HEADER and int.from_bytes(data[:2], "little") in AOUT_MAGICS:
+    if _is_cut_aout(data):
         raise LoadError(f"{path}: a truncated a.out file; `--format flat` runs it as it is")
     old = _aout(data)
     if old is not None:
@@ -135,6 +137,17 @@ def _aout(data: bytes) -> str | None:
         if kind is not None and text and text + initialized + symbols <= len(data) + 1024:
             return kind
     return None
+
+
+def _is_cut_aout(data: bytes) -> bool:
+    """Whether a file begins as an a.out file does and ends before what its header says."""
+    word = int.from_bytes(data[:4], "little")
+    if word & 0xFFFF not in AOUT_MAGICS or len(data) < 4:
+        return False
+    if len(data) < AOUT_HEADER:
+        return True
+    sizes = struct.unpack_from("<2I", data, 4)
+    return word >> 16 in AOUT_MACHINES and len(data) < sum(sizes) <= AOUT_LARGEST
 
 
 def _gunzip(path: Path, data: bytes) -> bytes:

@@ -63,7 +63,7 @@ def test_a_suffix_does_not_matter_and_gzip_is_unpacked(tmp_path: Path) -> None:
         (FILE[:60], "damaged"),
         (FILE[:4100], "missing|damaged"),
         (FILE[:4] + b"\x02" + FILE[5:], "64-bit"),
-        (FILE[:5] + b"\x02" + FILE[6:], "another processor"),
+        (FILE[:5] + b"\x02" + FILE[6:18] + b"\x00\x08" + FILE[20:], "another processor .machine 8."),
         (FILE[:18] + b"\x28" + FILE[19:], "another processor"),
         (FILE[:16] + b"\x01" + FILE[17:], "object file"),
         (FILE[:44] + b"\x00" + FILE[45:], "nothing to load"),

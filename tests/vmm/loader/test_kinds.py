@@ -36,6 +36,9 @@ def test_a_file_is_recognised_by_its_contents(tmp_path: Path, data: bytes, kind:
     [
         (struct.pack("<8I", 0o413, 4096, 0, 0, 0, 0, 0, 0) + bytes(4096), "a.out file .ZMAGIC"),
         (struct.pack("<8H", 0o407, 100, 20, 0, 8, 0, 0, 1) + bytes(128), "a.out file .OMAGIC"),
+        (struct.pack("<8I", 0o413, 4096, 0, 0, 0, 0, 0, 0) + bytes(20), "truncated a.out"),
+        (struct.pack("<8I", 100 << 16 | 0o407, 96, 8, 0, 0, 0, 0, 0) + bytes(20), "truncated a.out"),
+        (struct.pack("<2I", 0o413, 4096), "truncated a.out"),
         (b"MZ" + bytes(100), "DOS, Windows or EFI"),
         (b"#!/bin/sh\n", "script"),
         (b"PK\x03\x04" + bytes(100), "ZIP"),

@@ -3,28 +3,37 @@
 `VMSIM_HOSTILE` is how many, `VMSIM_SEED` the first. What a processor does with a translation that the
 kernel has changed and not flushed is open: a kernel whose end depends on it, on bare hardware too, is left out.
 So is what an instruction reads in a page-table entry that it uses itself: whether accessed and dirty bits are
-set by then depends on whether the instruction was begun twice, which a hidden page fault makes it.
+set by then depends on whether the instruction was begun twice, which a hidden page fault makes it. Such a
+kernel has to end, to the last bit, as on bare hardware that begins everything twice.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import random
 import resource
+from contextlib import suppress
 
 import pytest
 from hostile_kernels import MEMORY, hostile_kernel
 
-from isa.consts import PTE_A, PTE_D
+from isa.cpu import Cpu
+from isa.faults import NotModelled
+from isa.memory import PhysicalMemory, Ram
 from isa.state import SHADOW, WORDS
 from vmm import Machine, Outcome
 from vmm.image import Image
-from vmm.modes import MODES
+from vmm.modes import BARE, MODES
 
 COUNT = int(os.environ.get("VMSIM_HOSTILE", "200"))
-SEED = int(os.environ.get("VMSIM_SEED", "1"))  # one in some thousands still differs: 7444593, for one
+SEED = int(os.environ.get("VMSIM_SEED", random.SystemRandom().getrandbits(24)))
 BUDGET = 600
-FAITHFUL = [name for name, mode in MODES.items() if mode.promises_equivalence and not mode.paravirtual]
+MONITORS = [
+    name
+    for name, mode in MODES.items()
+    if mode.promises_equivalence and not mode.paravirtual and name != BARE
+]
 MOST_OPEN = 0.05  # of the kernels may depend on what is open
 GROWTH = 64 << 10  # KB by which the process may grow after the first kernels
 
@@ -38,12 +47,38 @@ def end(machine: Machine) -> tuple[object, ...]:
     return result.outcome, result.exit_code, result.instructions, result.idle, result.console, state, memory
 
 
-def differ_in_accessed_bits(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
-    """Whether nothing else is different than such bits in memory."""
-    a, b = one[-1], other[-1]
-    assert isinstance(a, bytes) and isinstance(b, bytes)
-    differences = {x ^ y for x, y in zip(a, b, strict=True)}
-    return one[:-1] == other[:-1] and all(not bits & ~(PTE_A | PTE_D) for bits in differences)
+def begun_twice(image: Image) -> tuple[object, ...]:
+    """The end on bare hardware that begins each instruction once before, and keeps only what that says in
+    the page tables: as a hidden page fault under a monitor does."""
+    machine = Machine(image, memory=MEMORY)
+    cpu = machine.mode.cpu
+    for count in range(BUDGET):
+        if machine.advance(count) is not None:
+            break
+        machine.mode.settle()
+        for address, entry in accessed_and_dirty(cpu):
+            cpu.memory.write_bytes(address, entry.to_bytes(4, "little"))
+    return end(machine)
+
+
+def accessed_and_dirty(cpu: Cpu) -> list[tuple[int, int]]:
+    """(address, entry) of all that the next instruction would mark in the page tables, were nothing cached."""
+    ram = Ram(MEMORY)
+    ram.write(0, cpu.memory.read_bytes(0, MEMORY))
+    scout = Cpu(PhysicalMemory(ram), model=cpu.model)
+    scout.s[:] = cpu.s
+    scout.sync()
+    marks: list[tuple[int, int]] = []
+    store = scout.engine.store_physical
+
+    def mark(address: int, entry: int, w: int) -> None:
+        marks.append((address, entry))
+        store(address, entry, w)
+
+    scout.engine.store_physical = mark  # type: ignore[method-assign]
+    with suppress(NotModelled):
+        scout.execute()
+    return marks
 
 
 def depends_on_stale_translations(image: Image) -> bool:
@@ -56,16 +91,18 @@ def depends_on_stale_translations(image: Image) -> bool:
     return end(machine) != end(Machine(image, memory=MEMORY))
 
 
-@pytest.mark.parametrize("mode", FAITHFUL[1:2])
+@pytest.mark.parametrize("mode", MONITORS)
 def test_a_hostile_kernel_ends_as_on_bare_hardware(mode: str) -> None:
     outcomes, left_out, size = set(), 0, 0
     for n in range(COUNT):
         image = hostile_kernel(SEED + n)
-        bare, virtual = end(Machine(image, memory=MEMORY)), end(Machine(image, mode, memory=MEMORY))
+        monitored = Machine(image, mode, memory=MEMORY)
+        bare, virtual = end(Machine(image, memory=MEMORY)), end(monitored)
         outcomes.add(bare[0])
         if virtual != bare:
             assert virtual[0] is not Outcome.ERROR, f"VMSIM_SEED={SEED + n}"
-            known = differ_in_accessed_bits(bare, virtual) or depends_on_stale_translations(image)
+            told = monitored.ledger.divergences  # what direct execution shows, a mode says itself
+            known = told or begun_twice(image) == virtual or depends_on_stale_translations(image)
             assert known, f"VMSIM_SEED={SEED + n}: {bare[:5]} {virtual[:5]}"
             left_out += 1
         if n % 50 == 0:
