@@ -4,71 +4,58 @@
         gdt_more
 gdt_end:
 
-.macro user                                     ; ring 3 with AC
-        push DATA3
-        push stack3
-        push 0x40002
-        push CODE3
-        push 6f
-        mov eax, DATA3
-        mov ds, ax
-        mov es, ax
-        iretd
-6:
-.endm
-
 main:
 case "without AM nothing"
-        user
+        user 0x40000
         mov eax, [area + 1]
         int SHOW_REGISTERS
 case "a doubleword"
         mov eax, cr0
         or eax, 0x40000
         mov cr0, eax
-        user
+        user 0x40000
         mov eax, [area + 1]
 case "at an even address"
-        user
+        user 0x40000
         mov eax, [area + 2]
 case "a word at an even address"
-        user
+        user 0x40000
         mov ax, [area + 2]
         int SHOW_REGISTERS
 case "a word at an odd one"
-        user
+        user 0x40000
         mov ax, [area + 3]
 case "a store"
-        user
+        user 0x40000
         mov [area + 1], eax
 case "a read-modify-write"
-        user
+        user 0x40000
         inc dword ptr [area + 3]
 case "a byte"
-        user
+        user 0x40000
         mov al, [area + 3]
         int SHOW_REGISTERS
 case "a push"
-        user
+        user 0x40000
         mov esp, stack3 - 2
         push eax
 case "a string of doublewords stops where it is"
-        user
+        user 0x40000
         mov esi, area
         mov edi, area + 9
         mov ecx, 2
         rep movsd
 case "eight bytes"
-        user
+        user 0x40000
         cmpxchg8b [area + 4]
 case "beyond the limit it is #GP"
-        user
+        user 0x40000
         mov eax, 3
         mov fs, ax
         mov eax, fs:[1]
 case "a descriptor that the processor reads is not asked"
         mov eax, gdt
-        user
+        user 0x40000
         push CODE3
         pop eax
         lar ebx, eax

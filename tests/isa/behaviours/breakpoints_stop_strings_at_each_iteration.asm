@@ -3,15 +3,6 @@
         gdt_more
 gdt_end:
 
-.macro arm n, address, control          ; DRn, DR7, DR6 clear
-        mov eax, \address
-        mov dr\n, eax
-        xor eax, eax
-        mov dr6, eax
-        mov eax, \control
-        mov dr7, eax
-.endm
-
 main:
 case "a string of stores, each iteration"
         mov dword ptr [returns], 2

@@ -10,14 +10,6 @@
         descriptor 0, 0xFFFFF, 0xB2, 0xC        ; 60 data of ring 1
 gdt_end:
 
-.macro gate21 selector, offset, access, count=0 ; the gate of INT 21h
-        mov eax, \offset
-        mov word ptr [idt + 0x21 * 8], ax
-        shr eax, 16
-        mov word ptr [idt + 0x21 * 8 + 6], ax
-        mov dword ptr [idt + 0x21 * 8 + 2], \selector | \access << 24
-.endm
-
 main:
 case "16 bits"
         gate21 0x38, entry16 - 0x100000, 0xE6

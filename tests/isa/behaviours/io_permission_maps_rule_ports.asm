@@ -19,19 +19,6 @@ tss_io: .long 0, stack_inner, DATA0
         mov eax, \selector
         ltr ax
 .endm
-.macro user iopl
-        push DATA3
-        push stack3
-        push 2 + \iopl * 0x1000
-        push CODE3
-        push 6f
-        mov eax, DATA3
-        mov ds, ax
-        mov es, ax
-        iretd
-6:
-.endm
-
 main:   mov byte ptr [tss_io + 0x68 + 0x10], 0x08       ; port 83h
 case "an open port"
         with 0x38
@@ -65,7 +52,7 @@ case "beyond the map"
         mov edx, 0x108
         in al, dx
 case "IOPL 3 asks no map"
-        user 3
+        user 0x3000
         out 0x83, al
         int SHOW_REGISTERS
 case "the map begins beyond the limit"
@@ -86,7 +73,7 @@ case "no map in a TSS of 16 bits"
         with 0x48
         mov dword ptr [tss_io + 2], DATA0 << 16         ; SP0, SS0
         mov word ptr [tss_io + 2], 0x7F00
-        user 3
+        user 0x3000
         out 0x83, al
         int SHOW_REGISTERS
 case "a string of ports"
@@ -109,15 +96,15 @@ case "CLI and STI below IOPL"
         user 0
         cli
 case "STI"
-        user 2
+        user 0x2000
         sti
 case "CLI with IOPL 3"
-        user 3
+        user 0x3000
         cli
         sti
         int SHOW_REGISTERS
 case "POPF with IOPL 3 changes IF, not IOPL"
-        user 3
+        user 0x3000
         push 0x202
         popfd
         int SHOW_REGISTERS

@@ -3,18 +3,6 @@
         gdt_more
 gdt_end:
 
-.macro step
-        mov dword ptr [returns], 2
-        xor eax, eax
-        mov dr6, eax
-        push 0x102
-        popfd
-.endm
-.macro unstep
-        push 2
-        popfd
-.endm
-
 main:
 case "HLT is left by the trap"
         step

@@ -4,18 +4,6 @@
         gdt_more
 gdt_end:
 
-.macro step
-        mov dword ptr [returns], 2
-        xor eax, eax
-        mov dr6, eax
-        push 0x102
-        popfd
-.endm
-.macro unstep
-        push 2
-        popfd
-.endm
-
 main:
 case "three instructions and POPF"
         step
