@@ -51,6 +51,7 @@
 
 .include "lib/boot.inc"
 .include "lib/trap.inc"
+.include "lib/report.inc"
 
 ; The low half of CR0 as this kernel wants it: FPU errors come by the interrupt controller, so no NE.
 .equ CR0_WANTED, CR0_PE | CR0_MP | CR0_ET
@@ -70,12 +71,6 @@
 .equ PROBE_LIMIT, PROBE_PAGES * PAGE_SIZE - 1
 .equ PROBE_RIGHTS, (SEG_PRESENT | KERNEL_RING << SEG_RING_SHIFT | SEG_CODE) << 8 | SEG_4K_32 << 20
 .equ RIGHTS_DEFINED, 0x00f0ff00         ; the bits of LAR's answer that mean something
-
-; report: NAME was right if ZF is set.
-.macro report name
-    mov esi, \name
-    call report_result
-.endm
 
 main:
     call traps_init
@@ -302,18 +297,6 @@ invert_zero_flag:
     test eax, eax
     ret
 
-; report_result: print the name at ESI, and whether ZF is set. ESI is lost.
-report_result:
-    jz .right
-    inc dword ptr [wrong]
-    call puts
-    print wrong_text
-    ret
-.right:
-    call puts
-    print right_text
-    ret
-
 ; trap: see lib/trap.inc. EBP = the frame. Only the kernel's own INT is expected.
 trap:
     cmp dword ptr [ebp + FRAME_VECTOR], VECTOR_SYSCALL
@@ -360,7 +343,6 @@ gdt_end:
 .endif
 
     variable seen, 8                    ; the answer to SGDT and SIDT
-    variable wrong, 4                   ; how many answers were wrong
 
 popf_name:          .asciz "POPF"
 pushf_name:         .asciz "PUSHF"
@@ -375,5 +357,3 @@ lar_name:           .asciz "LAR"
 lsl_name:           .asciz "LSL"
 verr_name:          .asciz "VERR"
 verw_name:          .asciz "VERW"
-right_text:         .asciz ": ok\n"
-wrong_text:         .asciz ": WRONG\n"

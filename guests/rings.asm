@@ -25,15 +25,10 @@
 
 .include "lib/boot.inc"
 .include "lib/trap.inc"
+.include "lib/report.inc"
 
 .equ RING1_CS, 0x30 | 1
 .equ RING1_DS, 0x38 | 1
-
-; report: NAME was right if ZF is set.
-.macro report name
-    mov esi, \name
-    call report_result
-.endm
 
 main:
     call traps_init
@@ -83,18 +78,6 @@ in_ring1:
     mov eax, [wrong]
     ret
 
-; report_result: print the name at ESI, and whether ZF is set. ESI is lost.
-report_result:
-    jz .right
-    inc dword ptr [wrong]
-    call puts
-    print wrong_text
-    ret
-.right:
-    call puts
-    print right_text
-    ret
-
 ; trap: see lib/trap.inc. EBP = the frame. Only the kernel's own INT is expected; it goes on in ring 0.
 trap:
     cmp dword ptr [ebp + FRAME_VECTOR], VECTOR_SYSCALL
@@ -121,7 +104,6 @@ table:
     descriptor 0, 0xfffff, SEG_PRESENT | 1 << SEG_RING_SHIFT | SEG_DATA, SEG_4K_32
 table_end:
 
-    variable wrong, 4
     variable kernel_esp, 4
     variable trap_stack, 256
     variable ring1_stack, 256
@@ -129,5 +111,3 @@ table_end:
 call_far_name:      .asciz "CALL far"
 iret_name:          .asciz "IRET"
 retf_name:          .asciz "RETF"
-right_text:         .asciz ": ok\n"
-wrong_text:         .asciz ": WRONG\n"

@@ -8,6 +8,7 @@ traps of the last instruction, interrupts, instruction breakpoints, faults of th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ AFTER_MOV_SS = 3  # SHADOW then
 ENDLESS = 10_000  # faults delivered at the same instruction count: a real processor would go on for ever
 
 
-class Boundary:
+class Boundary(ABC):
     """What `Cpu` does between instructions."""
 
     s: array[int]
@@ -47,11 +48,13 @@ class Boundary:
     in_vain = 0
     on_delivery: Callable[[int, Fault | None, int], None] | None
 
+    @abstractmethod
     def _one(self) -> Insn:
-        raise NotImplementedError
+        """Execute one instruction."""
 
+    @abstractmethod
     def current(self) -> Insn | None:
-        raise NotImplementedError
+        """The instruction at CS:EIP, if it can be fetched."""
 
     def _attend(self) -> Exit | None:
         """Whatever happens between two instructions (SDM 3A, 6.9, in its order of priority).
@@ -134,9 +137,9 @@ class Boundary:
             self.on_delivery(vector, None, returns_to)
         return None
 
+    @abstractmethod
     def _delivers(self, vector: int) -> bool:
         """Whether another engine has delivered an external interrupt."""
-        raise NotImplementedError
 
     def _begin_event(self) -> None:
         """What an event that goes through the IDT ends: HLT, shadows, debug traps not taken yet."""

@@ -8,6 +8,7 @@
 
 .include "lib/boot.inc"
 .include "lib/trap.inc"
+.include "lib/openpages.inc"
 
 .equ BEYOND, 0x40000000
 .equ DIRECTORY, 0x200000
@@ -33,21 +34,12 @@ main:
     inc eax
     jnz wrong
     loop 2b
-    mov edi, TABLE                      ; the first 4 MB as they are, the next page far beyond
-    mov eax, 7
-3:  stosd
-    add eax, 0x1000
-    cmp eax, 0x400007
-    jb 3b
+    call open_pages                     ; the first 4 MB as they are, the next page far beyond
     mov dword ptr [DIRECTORY], TABLE + 7
     mov dword ptr [DIRECTORY + 4], TABLE + 0x1000 + 7
     mov dword ptr [TABLE + 0x1000], BEYOND + 7
     mov dword ptr [DIRECTORY + 8], BEYOND + 7       ; a table where nothing is: entries of ones
-    mov eax, DIRECTORY
-    mov cr3, eax
-    mov eax, cr0
-    or eax, 0x80010000
-    mov cr0, eax
+    call open_paging
     mov dword ptr [0x400000], 99
     cmp dword ptr [0x400000], -1
     jne wrong

@@ -7,29 +7,22 @@
 
 .include "lib/boot.inc"
 .include "lib/trap.inc"
+.include "lib/openpages.inc"
 
 .equ SPACES, 100
 .equ TABLE, 0x200000
-.equ DIRECTORIES, 0x300000
+.equ DIRECTORY, 0x300000                ; the first of them
 .equ LAST, 1000                         ; directory entries used
 
 main:
     call traps_init
-    mov edi, TABLE
-    mov eax, 7
-1:  stosd
-    add eax, 0x1000
-    cmp eax, 0x400007
-    jb 1b
-    mov edi, DIRECTORIES
+    call open_pages
+    mov edi, DIRECTORY
     mov ecx, 1024 * SPACES
     mov eax, TABLE + 7
     rep stosd
-    mov ebx, DIRECTORIES
-    mov cr3, ebx
-    mov eax, cr0
-    or eax, 0x80010000
-    mov cr0, eax
+    mov ebx, DIRECTORY
+    call open_paging
     mov dword ptr [0x180000], 0
 2:  mov cr3, ebx
     mov esi, 0x180000
@@ -43,7 +36,7 @@ main:
     add esi, 20 << 22
     loop 3b
     add ebx, 0x1000
-    cmp ebx, DIRECTORIES + 0x1000 * SPACES
+    cmp ebx, DIRECTORY + 0x1000 * SPACES
     jb 2b
     xor eax, eax
     cmp dword ptr [0x180000], LAST / 20 * SPACES

@@ -8,18 +8,14 @@
 
 .include "lib/boot.inc"
 .include "lib/trap.inc"
+.include "lib/openpages.inc"
 
 .equ DIRECTORY, 0x200000
 .equ TABLE, 0x201000
 
 main:
     call traps_init
-    mov edi, TABLE
-    mov eax, 7
-1:  stosd
-    add eax, 0x1000
-    cmp eax, 0x400007
-    jb 1b
+    call open_pages
     mov dword ptr [DIRECTORY], TABLE + 7
     mov edi, TABLE + 0x3f0 * 4          ; this kernel again, at 3F0000
     mov eax, 0x100007
@@ -28,11 +24,7 @@ again:
     stosd
     add eax, 0x1000
     loop again
-    mov eax, DIRECTORY
-    mov cr3, eax
-    mov eax, cr0
-    or eax, 0x80010000
-    mov cr0, eax
+    call open_paging
     mov ecx, 100
 2:  mov byte ptr [changing], 0xfb       ; STI
     call turn

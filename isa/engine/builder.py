@@ -84,7 +84,7 @@ class Words:
         return b.words[n] if n in b.words else b.initial(n)
 
     def __setitem__(self, n: int, value: Word) -> None:
-        if n in (EFLAGS,):
+        if n == EFLAGS:
             raise TraceError("EFLAGS is written by set_eflags")
         self._builder.words[n] = fit(value, 32)
 

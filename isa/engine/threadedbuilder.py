@@ -21,6 +21,7 @@ from typing import Any
 from isa import flags
 from isa.consts import ATTR_DB, ATTR_P, ATTR_S, CS, M16, M32, SS, TYPE_CODE, TYPE_EXPAND_DOWN
 from isa.engine.builder import FAULT, Exit, Native, Saved
+from isa.engine.builder import Words as KnownWords
 from isa.engine.context import (
     ADDRESS,
     ARGUMENTS,
@@ -55,7 +56,7 @@ from isa.engine.trace import run
 from isa.engine.words import TraceError, Value, Word, fit, text, truth
 from isa.faults import Fault, GeneralProtection, NotModelled, PageFault
 from isa.segment import dpl_of, is_conforming, is_readable, is_writable_data
-from isa.state import ATTR, BASE, EFLAGS, EIP, LIMIT, SHADOW
+from isa.state import ATTR, BASE, EIP, LIMIT, SHADOW
 
 SEGMENTS_OF_STATE = 8
 AFTER_STI, AFTER_MOV_SS = 2, 3  # SHADOW
@@ -84,11 +85,10 @@ def segment_ends(b: Any, attr: Any, limit: Any) -> tuple[Any, Any]:
     return (end if READABLE >> kind & present & 1 else 0), (end if WRITABLE >> kind & present & 1 else 0)
 
 
-class Words:
+class Words(KnownWords):
     """`b.s`: words of the state, those above DYNAMIC meaning registers of the record."""
 
-    def __init__(self, builder: Threaded) -> None:
-        self._builder = builder
+    _builder: Threaded
 
     def __getitem__(self, n: Word) -> Word:
         b = self._builder
@@ -96,14 +96,11 @@ class Words:
             at = b.code.value(f"getelementptr i32, ptr %state, i64 {n.widen(64).text}", 64)
             return b.code.value(f"load i32, ptr {at.text}", 32, pure=False)
         b.check_alias(n, writes=False)
-        return b.words[n] if n in b.words else b.initial(n)
+        return super().__getitem__(n)
 
     def __setitem__(self, n: int, value: Word) -> None:
-        if n == EFLAGS:
-            raise TraceError("EFLAGS is written by set_eflags")
-        b = self._builder
-        b.check_alias(n, writes=True)
-        b.words[n] = fit(value, 32)
+        self._builder.check_alias(n, writes=True)
+        super().__setitem__(n, value)
 
 
 class Threaded(Memory, DynamicFlags, Native):
@@ -117,7 +114,7 @@ class Threaded(Memory, DynamicFlags, Native):
     def __init__(self, name: str) -> None:
         super().__init__({})
         self.name = name
-        self.s = Words(self)  # type: ignore[assignment]
+        self.s = Words(self)
         self.prologue: list[str] = []
         self.flushed = False
         self.repeats = False

@@ -67,7 +67,7 @@ class VirtualHandler(Handler):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.name = virtual_name(shape)
-        self.s = VirtualWords(self)  # type: ignore[assignment]
+        self.s = VirtualWords(self)
 
     def eflags(self) -> Word:
         direct: Any = self.real_flags() & (DIRECT_FLAGS & ~ARITHMETIC)

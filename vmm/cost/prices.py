@@ -31,7 +31,7 @@ Terms = tuple[str, ...]
 """Constants of a profile, to be added."""
 
 PORT_ROWS = ("in", "out", "ins", "outs")
-EVENT_ROWS = ("int", "int3", "into", "iret", "sysenter", "sysexit")
+EVENT_ROWS = ("int", "int1", "int3", "into", "iret", "sysenter", "sysexit")
 PAGING_ROWS = ("mov cr", "invlpg")
 
 EXECUTED, CALL_OUT, DELIVERED, HYPERCALL = "executed: ", "callout: ", "delivered: ", "hypercall: "

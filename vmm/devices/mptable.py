@@ -21,7 +21,6 @@ INT, NMI, _SMI, EXTINT = range(4)
 ENABLED, BOOT_PROCESSOR = 1, 2
 IOAPIC_ID = 1
 ALL_APICS = 0xFF
-DEFAULT_SIGNATURE, DEFAULT_FEATURES = 0x611, 0x201  # a Pentium Pro with FPU and APIC
 
 
 def _summed(data: bytes, at: int) -> bytes:
@@ -29,9 +28,7 @@ def _summed(data: bytes, at: int) -> bytes:
     return data[:at] + bytes((-sum(data) & 0xFF,)) + data[at + 1 :]
 
 
-def mp_tables(
-    signature: int = DEFAULT_SIGNATURE, features: int = DEFAULT_FEATURES, address: int = MP_ADDRESS
-) -> tuple[int, bytes]:
+def mp_tables(signature: int, features: int, address: int = MP_ADDRESS) -> tuple[int, bytes]:
     """Where the tables go and what they are. `signature` and `features` are CPUID's of the processor."""
     processor = struct.pack(
         "<BBBBIIQ", PROCESSOR, 0, LAPIC_VERSION & 0xFF, ENABLED | BOOT_PROCESSOR, signature, features, 0

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +48,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Contestant(ABC):
     """A program that runs kernels, and about how many million instructions a second it is good for. One that
     `compiles` what is hot is measured over a run in which that pays."""
 
@@ -59,9 +60,9 @@ class Contestant:
         """Whether it is installed."""
         return True
 
+    @abstractmethod
     def command(self, image: Image, folder: Path) -> list[str]:
         """What to execute; files may be put into the folder. What the kernel prints goes to `console`."""
-        raise NotImplementedError
 
     def environment(self, image: Image, folder: Path) -> Mapping[str, str]:
         """Variables besides those there are."""

@@ -180,17 +180,22 @@ def program(r: random.Random) -> bytes:
     return w.finish()[: CODE_PAGES * c.PAGE_SIZE]
 
 
-def start(code: bytes, engine: str, *, base: int = 0) -> Cpu:
-    """A processor at the beginning of a program."""
-    ram = Ram(RAM_SIZE)
+def lay(ram: Ram, code: bytes) -> None:
+    """Put a program into memory, and the page tables."""
     ram.write(CODE, code)
-    ram.write(DATA, random.Random(1).randbytes(DATA_PAGES * c.PAGE_SIZE))
     entries = [n << 12 | 7 for n in range(32)]
     entries[ALIAS >> 12] = CODE | 7
     entries[READ_ONLY >> 12] &= ~2
     entries[ABSENT >> 12] = 0
     ram.write(DIRECTORY, struct.pack("<I", TABLE | 7))
     ram.write(TABLE, struct.pack("<32I", *entries))
+
+
+def start(code: bytes, engine: str, *, base: int = 0) -> Cpu:
+    """A processor at the beginning of a program."""
+    ram = Ram(RAM_SIZE)
+    lay(ram, code)
+    ram.write(DATA, random.Random(1).randbytes(DATA_PAGES * c.PAGE_SIZE))
     cpu = Cpu(PhysicalMemory(ram), policy=TrapPolicy(exceptions=ALL_VECTORS), engine=engine)
     s = cpu.s
     s[CR3], s[c.ESP] = DIRECTORY, STACK
@@ -214,11 +219,16 @@ def run(code: bytes, stops: list[int], engines: list[str], *, base: int = 0) -> 
     """What there is to see at each stop; whatever faults begins again."""
     cpu = start(code, engines[0], base=base)
     seen: list[Any] = []
+    began = -1
     for stop, engine in zip(stops, engines, strict=True):
         cpu.use_engine(engine)
         leave = cpu.run(stop)
         while leave.reason is not Reason.UNTIL:
             seen.append((leave.reason, leave.vector, cpu.count, cpu.s.tolist()))
+            if began == cpu.count:  # it has spoilt its first instruction, or what leads there
+                lay(cpu.memory.ram, code)
+                cpu.engine.flush_tlb()
+            began = cpu.count
             begin(cpu)
             leave = cpu.run(stop)
         seen.append((leave.reason, leave.vector, cpu.count, cpu.s.tolist(), bytes(cpu.memory.ram.data)))

@@ -1,9 +1,9 @@
 """Power management: the timer, its event, handing over, switching off."""
 
-import json
 import random
 
 import pytest
+from reloading import goes_on_alike
 
 from vmm.clock import INSTRUCTIONS_PER_SECOND, Clock
 from vmm.devices import PcDevices
@@ -119,9 +119,6 @@ def test_the_ports_move_but_never_over_others():
 
 
 def test_a_guest_may_write_anything_at_any_time_and_a_reload_changes_nothing():
-    rng = random.Random(4)
-    board = Board()
-
     def scribble(which, seed, count):
         r, log = random.Random(seed), []
         for _ in range(count):
@@ -138,10 +135,4 @@ def test_a_guest_may_write_anything_at_any_time_and_a_reload_changes_nothing():
             log.append(which.pc.pic.slave.irr)
         return log
 
-    for _ in range(50):
-        scribble(board, rng.random(), 100)
-        copy = Board()
-        copy.pc.load(json.loads(json.dumps(board.pc.save())))
-        seed = rng.random()
-        assert scribble(copy, seed, 60) == scribble(board, seed, 60)
-        assert copy.pc.save() == board.pc.save()
+    goes_on_alike(Board, scribble, 4, 50)

@@ -17,6 +17,7 @@ BUDGET = 400_000
 FRAME = """
 .include "lib/boot.inc"
 .include "lib/trap.inc"
+.include "lib/openpages.inc"
 
 .macro use root
     mov eax, \\root
@@ -35,12 +36,7 @@ FRAME = """
 
 main:
     call traps_init
-    mov edi, TABLE
-    mov eax, 7
-1:  stosd
-    add eax, 0x1000
-    cmp eax, 0x400007
-    jb 1b
+    call open_pages
     mov dword ptr [DIRECTORY], TABLE + 7
     mov dword ptr [OTHER], TABLE + 7
     mov dword ptr [DIRECTORY + 4], WINDOW + 7
@@ -49,11 +45,7 @@ main:
     mov dword ptr [OTHER_WINDOW], 0x301007
     mov dword ptr [0x300000], 111
     mov dword ptr [0x301000], 222
-    mov eax, DIRECTORY
-    mov cr3, eax
-    mov eax, cr0
-    or eax, 0x80010000
-    mov cr0, eax
+    call open_paging
 {body}
     xor eax, eax
     ret
