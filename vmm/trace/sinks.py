@@ -25,7 +25,7 @@ SCHEMA = 1
 
 
 def text_line(record: Record) -> str:
-    """`***        419  popf.asm:214 (popf_here)          0010344e  …`."""
+    """`***        419  popf.asm:209 (popf_here)          00103485  …`."""
     state = "  ".join(
         f"{name} {v:x}/{record.real[name]:x}" for name, v in record.virtual.items() if name != "cr0"
     )  # a host's CR0 always is another; JSON lines have it
