@@ -97,14 +97,17 @@ def recognise(path: Path, data: bytes) -> str:
         return "multiboot"
     if multiboot2.find_header(data)[0] is not None:
         return "multiboot2"
-    if data[:4] == elf.MAGIC:
-        return "pvh" if pvh.entry_of(elf.read(path, data)) is not None else "elf"
-    if path.suffix.lower() == ".elf":
-        raise LoadError(f"{path}: not an ELF file; `--format flat` runs it as it is")
+    plain = "elf" if data[:4] == elf.MAGIC else "flat"
+    if plain == "elf" and pvh.entry_of(elf.read(path, data)) is not None:
+        return "pvh"
     if multiboot.find_header(data)[1] or multiboot2.find_header(data)[1]:
         raise LoadError(
-            f"{path}: its Multiboot header has a wrong checksum; `--format flat` runs it as it is"
+            f"{path}: its Multiboot header has a wrong checksum; `--format {plain}` runs it without"
         )
+    if plain == "elf":
+        return plain
+    if path.suffix.lower() == ".elf":
+        raise LoadError(f"{path}: not an ELF file; `--format flat` runs it as it is")
     if firmware.is_rom(data):
         return "bios"
     _refuse_foreign(path, data)

@@ -182,13 +182,13 @@ def _kernels(plan: Plan, say: Say, found: Findings) -> None:
         entries.append(("minos", engine, lambda engine=engine: bench_kernels.minos(engine)))  # type: ignore[misc]
     if qemu:
         entries.append(("minos", QEMU, bench_kernels.minos_on_qemu))
-    for kernel, path in bench_kernels.present() if plan.peers else ():
+    for kernel, files in bench_kernels.present() if plan.peers else ():
         entries.append(
-            (kernel.name, FASTEST, lambda k=kernel, p=path: bench_kernels.ours(k, p, FASTEST))  # type: ignore[misc]
+            (kernel.name, FASTEST, lambda k=kernel, f=files: bench_kernels.ours(k, f, FASTEST))  # type: ignore[misc]
         )
         if qemu:
             entries.append(
-                (kernel.name, QEMU, lambda k=kernel, p=path: bench_kernels.on_qemu(k, p))  # type: ignore[misc]
+                (kernel.name, QEMU, lambda k=kernel, f=files: bench_kernels.on_qemu(k, f))  # type: ignore[misc]
             )
     for name, who, action in entries:
         say(f"{name} on {who} …")

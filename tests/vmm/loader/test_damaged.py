@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from loader_kernels import MULTIBOOT_HEADER, PUT, SHOW_MULTIBOOT, program
-from real_kernels import folders
 from test_linux import bzimage, pvh_kernel
 from test_multiboot2 import HEADER as MULTIBOOT2
 from test_multiboot2 import TAGS
 
 from vmm.image import LoadError, Module, load_image
+from vmm.report.packages import folders
 
 SEED = int(os.environ.get("VMSIM_SEED", "20261122"))
 CASES = int(os.environ.get("VMSIM_CASES", "150"))

@@ -82,6 +82,16 @@ def test_a_header_that_cannot_be_obeyed_is_refused(tmp_path: Path, header: str, 
         load_image(path)
 
 
+def test_an_elf_file_with_a_wrong_checksum_is_refused_unless_it_is_to_be_plain(tmp_path: Path) -> None:
+    path = elf_kernel(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[data.index((0x1BADB002).to_bytes(4, "little")) + 8] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(LoadError, match="wrong checksum"):
+        load_image(path)
+    assert load_image(path, format="elf").kind == "elf"
+
+
 def test_modules_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="bytes of memory"):
         load_image(elf_kernel(tmp_path), modules=(Module("big", bytes(1 << 20)),)).arrange(2 << 20)

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import cli
 from vmm.image import Image
-from vmm.report import bench, bench_kernels, bench_rows
+from vmm.report import bench, bench_kernels, bench_rows, packages
 from vmm.report.bench_rows import ALL_COMPUTE, BOCHS, FASTEST, HANDLERS, QEMU, Findings, Ratio, Row
 from vmm.report.contestants import Contestant, Failed, Qemu, Run, measure
 from vmm.report.loops import COMPUTE, Loop, loops
@@ -231,12 +231,38 @@ def test_a_program_that_dies_is_a_failure() -> None:
 def test_the_kernels_of_packages_are_found_where_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_kernels, "PLACES", ())
+    monkeypatch.setattr(packages, "PLACES", ())
     monkeypatch.setenv("VMSIM_KERNELS", f"{tmp_path / 'nowhere'}:{tmp_path}")
     assert list(bench_kernels.present()) == []
-    (tmp_path / "memtest86+ia32.bin").touch()
-    ((kernel, path),) = bench_kernels.present()
-    assert kernel.name == "memtest86+" and path.parent == tmp_path
+    for name in ("memtest86+ia32.bin", "grub.img"):  # and no bios.bin, without which GRUB does not start
+        (tmp_path / name).touch()
+    ((kernel, files),) = bench_kernels.present()
+    assert kernel.name == "memtest86+" and files["file"].parent == tmp_path
+
+
+def test_a_kernel_of_a_package_takes_what_the_two_of_them_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command lines fit: each kernel starts on ours and on QEMU, with all that it needs."""
+    asked: list[list[str]] = []
+
+    def note(command: list[str], *_: object, until: object = None) -> tuple[Run, bytes]:
+        asked.append(command)
+        return Run(1.0, 1.0, b""), b"no goal"
+
+    monkeypatch.setattr(bench_kernels, "measure", note)
+    for kernel in bench_kernels.KERNELS:
+        files = {name: tmp_path / name for name in ("file", *kernel.files)}
+        files["file"].write_bytes(b"")
+        (tmp_path / "userland").mkdir(exist_ok=True)
+        for action in (
+            lambda k=kernel, f=files: bench_kernels.ours(k, f, FASTEST),
+            lambda k=kernel, f=files: bench_kernels.on_qemu(k, f),
+        ):
+            with pytest.raises(Failed):
+                action()
+            assert str(files["file"]) in " ".join(asked[-1])
+            assert not any("{" in word for word in asked[-1])
 
 
 def test_nothing_found_shows_nothing() -> None:
