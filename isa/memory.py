@@ -19,9 +19,8 @@ from isa.consts import PAGE_SIZE
 if TYPE_CHECKING:
     from isa.insn import Insn
 
-GRAIN = 4  # code is remembered in units of 16 bytes: data beside code stays cheap to store
-GRAINS = PAGE_SIZE >> GRAIN
 LONGEST = 14  # bytes of an instruction after its first
+CODE_BITS_AT_ONCE = 56  # bytes whose code bits are sure to lie in 64 bits
 
 
 class CodePage:
@@ -31,7 +30,7 @@ class CodePage:
 
     def __init__(self, number: int, bits: memoryview) -> None:
         self.number = number  # the page is `Ram.code_offsets[number]`
-        self.bits = bits  # bit n: bytes 16n..16n+15 hold decoded code
+        self.bits = bits  # bit n: byte n is of a decoded instruction
         self.insns: dict[int, Insn] = {}
         self.uncounted: frozenset[int] = frozenset()  # offsets whose instructions weigh nothing
         self.watchers: list[
@@ -39,11 +38,19 @@ class CodePage:
         ] = []  # told the page's number, first and last byte
 
     def add(self, key: int, insn: Insn) -> None:
-        first = (key & 0xFFF) >> GRAIN
-        last = ((key & 0xFFF) + insn.length - 1) >> GRAIN
         self.insns[key] = insn
-        self.bits[first >> 3] |= 1 << (first & 7)
-        self.bits[last >> 3] |= 1 << (last & 7)
+        self._set_bits(key & 0xFFF, insn.length, True)
+
+    def _set_bits(self, offset: int, size: int, held: bool) -> None:
+        mask = (1 << size) - 1 << (offset & 7)
+        part = self.bits[offset >> 3 : (offset + size + 7) >> 3]
+        known = int.from_bytes(part, "little")
+        part[:] = (known | mask if held else known & ~mask).to_bytes(len(part), "little")
+
+    def holds(self, offset: int, size: int) -> bool:
+        """Whether one of these bytes is of a decoded instruction."""
+        part = self.bits[offset >> 3 : (offset + size + 7) >> 3]
+        return int.from_bytes(part, "little") >> (offset & 7) & (1 << size) - 1 != 0
 
     def mark(self) -> None:
         """Take every byte for code: `watchers` hear of each store, as long as they mark the page again."""
@@ -51,17 +58,17 @@ class CodePage:
 
     def stored(self, offset: int, size: int) -> None:
         """Bytes of the page changed: forget the instructions that have one of them, and tell."""
+        if not self.holds(offset, size):
+            return
         last = offset + size - 1
-        if any(
-            self.bits[grain >> 3] >> (grain & 7) & 1 for grain in range(offset >> GRAIN, (last >> GRAIN) + 1)
-        ):
-            for key in self._holding(offset, last):
-                del self.insns[key]
-            for grain in range(max(0, offset - LONGEST) >> GRAIN, (last + LONGEST >> GRAIN) + 1):
-                if grain < GRAINS and not self._holding(grain << GRAIN, (grain + 1 << GRAIN) - 1):
-                    self.bits[grain >> 3] &= ~(1 << (grain & 7))
-            for watcher in self.watchers:
-                watcher(self.number, offset, last)
+        for key in self._holding(offset, last):
+            del self.insns[key]
+        low, high = max(0, offset - LONGEST), min(PAGE_SIZE - 1, last + LONGEST)
+        self._set_bits(low, high + 1 - low, False)
+        for key in self._holding(low, high):
+            self._set_bits(key & 0xFFF, self.insns[key].length, True)
+        for watcher in self.watchers:
+            watcher(self.number, offset, last)
 
     def _holding(self, first: int, last: int) -> list[int]:
         """The keys of the instructions that have one of these bytes."""
@@ -82,15 +89,14 @@ class Ram:
         self.code: dict[int, CodePage] = {}  # by byte offset of the page
         self.code_offsets: list[int] = []  # the same pages by their numbers
         self.code_numbers = array("I", bytes(4 * (size // PAGE_SIZE)))  # by page: its number + 1, or 0
-        self.code_bits = bytearray(size >> GRAIN + 3)  # a bit for each 16 bytes that hold decoded code
+        self.code_bits = bytearray((size >> 3) + 8)  # a bit for each byte; may be read 64 at a time
         self.on_new_code: list[Callable[[], None]] = []  # engines drop writable translations
 
     def code_page(self, page: int) -> CodePage:
         """The code page at byte offset `page`, made on first use."""
         found = self.code.get(page)
         if found is None:
-            at = page >> GRAIN + 3
-            bits = memoryview(self.code_bits)[at : at + (PAGE_SIZE >> GRAIN + 3)]
+            bits = memoryview(self.code_bits)[page >> 3 : page + PAGE_SIZE >> 3]
             found = self.code[page] = CodePage(len(self.code_offsets), bits)
             self.code_offsets.append(page)
             self.code_numbers[page // PAGE_SIZE] = found.number + 1

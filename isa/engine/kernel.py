@@ -202,12 +202,15 @@ def _find(b: Routine) -> tuple[str, str, Any]:
     b.if_(number == 0, lambda: b.tail("@fill_fetch"))
     low: Any = linear & 0xFFF
     page_eip: Any = eip - low
-    end: Any = b.zext(page_eip, 32, 64) + 0xFFF
-    outside: Any = end > b.zext(b.state_word(LIMIT + CS), 32, 64)
+    small: Any = ((b.state_word(ATTR + CS) >> (ATTR_DB.bit_length() - 1)) & 1) ^ 1
+    last: Any = page_eip + 0xFFF
+    before: Any = (small != 0) & (
+        eip < low
+    )  # the segment begins in this page: no direct jump goes back so far
+    outside: Any = (last > b.state_word(LIMIT + CS)) | ((last < page_eip) & (before ^ 1))
     b.if_(outside, lambda: b.leave_for(GUARD, at_record=False))
     beyond: Any = number > MAX_PAGES
     b.if_(beyond, lambda: b.leave_for(GUARD, at_record=False))
-    small: Any = ((b.state_word(ATTR + CS) >> (ATTR_DB.bit_length() - 1)) & 1) ^ 1
     slot: Any = (number - 1) * PAGE_ENTRIES + (small << 12) + low
     pages = b.context(PAGES, "ptr").text
     index, _ = entry(b, pages, 0, slot)

@@ -16,7 +16,6 @@ from isa.engine.threadedbuilder import Threaded
 from isa.engine.trace import run
 from isa.engine.words import Value, fit, text
 from isa.flags import KIND_NAMES, PACKED
-from isa.memory import GRAIN
 from isa.segment import null_if_too_privileged
 from isa.state import CR4
 from isa.tlb import CODE, FETCH, FETCH_LOG, FETCH_LOGGED, LOG, LOGGED, WRITE
@@ -134,33 +133,25 @@ go:
   %bits = load ptr, ptr %bits_at
   %page = and i32 %entry, -{PAGE_SIZE}
   %at = or i32 %page, %low
-  %above = add i32 %at, %size
-  %end = sub i32 %above, 1
-  %first = lshr i32 %at, {GRAIN}
-  %last = lshr i32 %end, {GRAIN}
-  br label %look
-look:
-  %grain = phi i32 [ %first, %go ], [ %next, %more ]
-  %index = lshr i32 %grain, 3
+  %index = lshr i32 %at, 3
   %index_64 = zext i32 %index to i64
-  %byte_at = getelementptr i8, ptr %bits, i64 %index_64
-  %byte = load i8, ptr %byte_at
-  %shift_32 = and i32 %grain, 7
-  %shift = trunc i32 %shift_32 to i8
-  %moved = lshr i8 %byte, %shift
-  %held = trunc i8 %moved to i1
-  br i1 %held, label %no, label %more
-more:
-  %next = add i32 %grain, 1
-  %done = icmp ugt i32 %next, %last
-  br i1 %done, label %yes, label %look
-yes:
-  ret i1 true
+  %word_at = getelementptr i8, ptr %bits, i64 %index_64
+  %word = load i64, ptr %word_at, align 1
+  %shift_32 = and i32 %at, 7
+  %shift = zext i32 %shift_32 to i64
+  %moved = lshr i64 %word, %shift
+  %size_64 = zext i32 %size to i64
+  %others = shl i64 -1, %size_64
+  %asked = xor i64 %others, -1
+  %held = and i64 %moved, %asked
+  %free = icmp eq i64 %held, 0
+  ret i1 %free
 no:
   ret i1 false
 }}
 """
-"""`@h_beside`: whether a store goes to a page with code, but to bytes that are none."""
+"""`@h_beside`: whether a store goes to a page with code, but to bytes that are none; not to more than
+`CODE_BITS_AT_ONCE` of them."""
 
 
 def flag_ir(name: str) -> str:

@@ -25,6 +25,7 @@ from isa.engine.context import (
 )  # fmt: skip
 from isa.engine.ssa import Block
 from isa.engine.words import Value, Word, fit, mask, text
+from isa.memory import CODE_BITS_AT_ONCE
 from isa.state import BASE
 from isa.tlb import CODE, FRAME_LOAD, FRAME_STORE, PAGES, VALID, WRITE
 
@@ -165,17 +166,17 @@ def _beside_code(b: Threaded, found: Value, linear: Value, size: int, going_on: 
 
 
 def _holds_code(b: Threaded, found: Value, linear: Value, size: int) -> Word:
-    """Whether one of the bytes is part of a decoded instruction: the first and the last 16 of them say so."""
+    """Whether one of the bytes is of a decoded instruction."""
     at: Any = (found & ~mask(12) & M32) | (linear & mask(12))
     bits = b.context(CODE_BITS, "ptr").text
     result: Any = None
-    for offset in dict.fromkeys((0, size - 1)):
-        grain: Any = (at + offset) >> 4
-        place = b.code.value(f"getelementptr i8, ptr {bits}, i64 {(grain >> 3).widen(64).text}", 64).text
-        byte = b.code.value(f"load i8, ptr {place}", 8, pure=False)
-        bit: Any = (byte.widen(32) >> (grain & 7)) & 1
-        result = bit if result is None else result | bit
-    held: Word = result.fit(1)
+    for offset in range(0, size, CODE_BITS_AT_ONCE):
+        first: Any = at + offset
+        place = b.code.value(f"getelementptr i8, ptr {bits}, i64 {(first >> 3).widen(64).text}", 64).text
+        word: Any = b.code.value(f"load i64, ptr {place}, align 1", 64, pure=False)
+        part = word >> (first & 7).widen(64) & mask(min(size - offset, CODE_BITS_AT_ONCE))
+        result = part if result is None else result | part
+    held: Word = result != 0
     return held
 
 

@@ -18,17 +18,18 @@ from isa.engine.builder import Exit, Native, Saved
 from isa.engine.context import PAGE_EIP, STORE
 from isa.engine.nativememory import entry
 from isa.engine.records import WORDS, Record, one_flag, op_word
-from isa.engine.regionform import goal_of
+from isa.engine.shapes import goal_of
 from isa.engine.ssa import LIKELY, Block, Code, Pick
 from isa.engine.threadedbuilder import Threaded
 from isa.engine.words import Value, Word, fit, mask, text, truth
 from isa.faults import Fault, NotModelled
 from isa.insn import Insn
+from isa.memory import CODE_BITS_AT_ONCE
 from isa.state import ATTR, BASE, EFLAGS, LIMIT
 from isa.tlb import CODE, VALID, WRITE
 
 VARIABLES = (*range(8), EFLAGS)
-WINDOW = 64  # bytes; accesses further from each other are looked up by themselves
+WINDOW = CODE_BITS_AT_ONCE  # bytes; accesses further from each other are looked up by themselves
 REPEAT = 1  # what `eip` is on the ways on which an instruction repeats itself
 
 

@@ -36,7 +36,8 @@ from isa.engine.context import (
 from isa.engine.frames import tracing
 from isa.engine.records import TAKES_OPERANDS, WORDS, Record
 from isa.engine.regionbuilder import REPEAT, RegionBuilder
-from isa.engine.regionform import JUMPS, Piece, Plan, goal_of
+from isa.engine.regionform import JUMPS, Piece, Plan
+from isa.engine.shapes import goal_of
 from isa.engine.ssa import LIKELY, Block
 from isa.engine.trace import run
 from isa.engine.words import Value, Word, fit, text

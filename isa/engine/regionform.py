@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from isa.consts import PAGE_SIZE
-from isa.engine.shapes import has_handler
+from isa.engine.shapes import goal_of, has_handler
 from isa.insn import Insn, Kind
 from isa.table import ROWS, Sensitive
 
@@ -62,16 +62,9 @@ def compilable(insn: Insn) -> bool:
     """Whether an instruction may be in a region: all that only calculates, moves and jumps."""
     row = ROWS[insn.row]
     known = row.define.__module__ in _MODULES or row.name in _FLAG_ROWS
-    if insn.operands and insn.dst.kind is Kind.REL and insn.w != 32:
-        return False  # EIP is cut to 16 bits
+    if insn.operands and insn.dst.kind is Kind.REL and goal_of(0, insn) is None:
+        return False
     return known and row.sensitive is Sensitive.INNOCUOUS and has_handler(insn)
-
-
-def goal_of(place: int, insn: Insn) -> int | None:
-    """Where a direct jump goes; None if it is none, or cuts EIP to 16 bits."""
-    if not insn.operands or insn.dst.kind is not Kind.REL or insn.w != 32:
-        return None
-    return place + insn.length + ((insn.dst.value ^ 0x8000_0000) - 0x8000_0000)
 
 
 def goals_of(place: int, insn: Insn) -> list[int]:

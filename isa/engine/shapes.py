@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
-from isa.consts import ESP
+from isa.consts import ESP, PAGE_SIZE
+from isa.decode import OPERAND_SIZE, prefixes_of
 from isa.engine.context import R_DISP, R_IMM, R_LENGTH, R_REGS, R_SCALE
 from isa.insn import Insn, Kind, Operand
 from isa.table import ROWS
@@ -137,11 +138,25 @@ def in_page(insn: Insn, offset: int) -> bool:
 
 
 def target_offset(insn: Insn, offset: int) -> int | None:
-    """Where in the same page a direct jump of 32 bits goes."""
-    if not insn.operands or insn.dst.kind != Kind.REL or insn.w != 32:
+    """Where in the same page a direct jump goes that `goal_of` follows."""
+    goal = goal_of(offset, insn)
+    return goal if goal is not None and 0 <= goal < PAGE_SIZE else None
+
+
+def goal_of(place: int, insn: Insn) -> int | None:
+    """Where a direct jump of 32-bit code goes, from the first byte of its page as its own `place` is.
+
+    None if it is none, or may leave its segment without leaving its page: EIP has 16 bits, or the code has,
+    whose segments begin anywhere.
+    """
+    if (
+        not insn.operands
+        or insn.dst.kind != Kind.REL
+        or insn.w != 32
+        or OPERAND_SIZE in prefixes_of(insn.raw)
+    ):
         return None
-    target = offset + insn.length + ((insn.dst.value ^ 0x8000_0000) - 0x8000_0000)
-    return target if 0 <= target < 4096 else None
+    return place + insn.length + ((insn.dst.value ^ 0x8000_0000) - 0x8000_0000)
 
 
 def _fields(insn: Insn, immediates: list[int], disp: int, scale: int, regs: list[int]) -> bytes:

@@ -111,4 +111,4 @@ def test_a_store_forgets_what_it_touches_and_nothing_else() -> None:
         assert page.insns.keys() == known.keys()
         for key, length in known.items():
             for byte in ((key & 0xFFF), (key & 0xFFF) + length - 1):
-                assert page.bits[byte >> 7] >> (byte >> 4 & 7) & 1
+                assert page.holds(byte, 1)
