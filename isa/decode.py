@@ -29,9 +29,9 @@ class TruncatedCode(Exception):
     """The bytes given end inside an instruction: the fetcher needs more."""
 
 
-OPERAND_SIZE, _ADDRESS_SIZE, _LOCK, _REPNE, _REP = 0x66, 0x67, 0xF0, 0xF2, 0xF3
+_OPERAND_SIZE, _ADDRESS_SIZE, _LOCK, _REPNE, _REP = 0x66, 0x67, 0xF0, 0xF2, 0xF3
 _SEGMENT_PREFIX = {0x26: c.ES, 0x2E: c.CS, 0x36: c.SS, 0x3E: c.DS, 0x64: c.FS, 0x65: c.GS}
-_PREFIXES = frozenset({OPERAND_SIZE, _ADDRESS_SIZE, _LOCK, _REPNE, _REP, *_SEGMENT_PREFIX})
+_PREFIXES = frozenset({_OPERAND_SIZE, _ADDRESS_SIZE, _LOCK, _REPNE, _REP, *_SEGMENT_PREFIX})
 _PREFIX_BYTES = bytes(_PREFIXES)
 
 
@@ -204,7 +204,7 @@ class _Decoding:
         self.modrm = raw[k + 1] if k + 1 < len(raw) else 0  # the byte after the opcode, whatever it is
 
     def _prefix(self, byte: int, bits: int) -> None:
-        if byte == OPERAND_SIZE:
+        if byte == _OPERAND_SIZE:
             self.w = 48 - bits
         elif byte == _ADDRESS_SIZE:
             self.aw = 48 - bits
@@ -256,7 +256,7 @@ class _Decoding:
             if number in _UNDEFINED:
                 raise InvalidOpcode()
             row = BY_ID[ids.UNMODELLED]
-        if number in _X87_IMAGES and (self.rep or OPERAND_SIZE in self.raw[: self.raw.index(0x0F)]):
+        if number in _X87_IMAGES and (self.rep or _OPERAND_SIZE in self.raw[: self.raw.index(0x0F)]):
             raise InvalidOpcode()
         if self.lock and not (row.lockable and operands and operands[0].kind is Kind.MEM):
             raise InvalidOpcode()
@@ -394,15 +394,10 @@ def _name(number: int, row_name: str) -> str:
     return _NAMES.setdefault(number, name)
 
 
-def prefixes_of(code: bytes) -> bytes:
-    """The prefixes that an instruction begins with."""
-    return code[: len(code) - len(code.lstrip(_PREFIX_BYTES))]
-
-
 def _refused(window: bytes, bits: int) -> Insn:
     """What to do with bytes that capstone does not take: too long, too short, a hint, or undefined."""
-    prefixes = prefixes_of(window)
-    body = window[len(prefixes) :]
+    body = window.lstrip(_PREFIX_BYTES)
+    prefixes = window[: len(window) - len(body)]
     full = len(window) == MAX_LENGTH
     if not body:
         raise GeneralProtection(0) if full else TruncatedCode()

@@ -29,7 +29,7 @@ POLICY = 16  # exceptions that a monitor wants, a bitmap
 QUIET = 17  # 0: every delivery and every flush is told in Python
 SEGMENTS, FLUSHED = 18, 19  # set where segments or translations have changed
 MODEL_FLAGS = 20  # the bits of EFLAGS that the processor has
-RESERVE = 22  # what is left besides LEFT: after STI one instruction is run by itself (`kernel`)
+RESERVE = 22  # what is left besides LEFT where instructions run by themselves (`kernel`)
 TIME = 23  # what the time-stamp counter will be when nothing is left
 ORIGINALS = 21  # address of the handlers of records that begin a region, by number; 0 for others
 READ_END, WRITE_END = 24, 32  # + segment: one past the last byte, 0 where the quick check may not decide
@@ -41,7 +41,8 @@ INTERRUPTS = EXECUTED + 512  # by vector: how often INT n was delivered
 FAULTS = INTERRUPTS + 256  # by vector: how often an exception was delivered
 VIRTUAL = FAULTS + 32  # address of the virtual processor's state, 0 where its monitor wants every trap
 PENDING = VIRTUAL + 1  # IF where an interrupt waits for the virtual one
-CONTEXT_WORDS = PENDING + 1
+SPLIT = PENDING + 1  # address of a byte for each code page: 1 where a segment has begun or ended in it
+CONTEXT_WORDS = SPLIT + 1
 
 NO_ERROR = (1 << 64) - 1
 

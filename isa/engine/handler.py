@@ -37,7 +37,7 @@ class Handler(Threaded):
         self.shape = shape
         row = ROWS[shape.row]
         self.sensitive = row.sensitive is not Sensitive.INNOCUOUS
-        self.direct = shape.in_page
+        self.direct = shape.near
         self.wide_stack = shape.aw == 32
         self.insn = shape.instruction(self.field)
 

@@ -2,6 +2,7 @@
 
     @enter         from Python: set the registers of the threaded code up and dispatch
     @dispatch      find the record at CS:EIP, through the fetch translations
+    @split         likewise, in a page in which the code segment begins or ends
     @redo          likewise, but go to the handler of that one instruction, even where a region begins
     @unresolved    a record that is not made yet     @elsewhere  one that has no handler
     @outside       the first byte of another page
@@ -18,6 +19,7 @@ definition. A fault on the way to a handler is left to the reference engine, whi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from isa.consts import (
@@ -50,10 +52,12 @@ from isa.engine.context import (
     POLICY,
     POOL,
     QUIET,
+    R_LENGTH,
     RECORD_SIZE,
     RESERVE,
     RETURN,
     SPENT,
+    SPLIT,
     STORE,
     TLB,
     VECTOR,
@@ -82,7 +86,7 @@ from isa.tlb import (
 from isa.tlb import PAGES as LINEAR_PAGES
 
 ROUTINES = (
-    "spent dry guard attention lost elsewhere unresolved outside dispatch redo fill fill_fetch fault "
+    "spent dry guard attention lost elsewhere unresolved outside dispatch split redo fill fill_fetch fault "
     "deliver_plain deliver_error deliver_software deliver_hardware"
 )
 
@@ -105,9 +109,8 @@ DECLARATIONS = (
 
 def _spent(b: Routine) -> None:
     b.if_(_is_dry(b), lambda: b.leave_for(SPENT))
-    left = _from_reserve(b)
-    handler = b.code.value("load ptr, ptr %rec", 64, pure=False).text
-    b.tail(handler, left=left)
+    b.store_eip(b.here)
+    b.tail("@dispatch", left=_from_reserve(b))
 
 
 def _dry(b: Routine) -> None:
@@ -121,7 +124,7 @@ def _is_dry(b: Routine) -> Any:
 
 
 def _from_reserve(b: Routine) -> str:
-    """A boundary after STI or MOV SS: one instruction by itself, then all that was held back."""
+    """A boundary after what ran by itself: one instruction after STI or MOV SS, then all that was held back."""
     shadow: Any = b.state_word(SHADOW)
     lasting: Any = shadow > 1
     at = b.code.value(f"getelementptr i32, ptr %state, i64 {SHADOW}", 64).text
@@ -182,15 +185,34 @@ def _redo(b: Routine) -> None:
     _go(b, rec, base, b.code.value(f"select i1 {none}, ptr {first}, ptr {original}", 64).text)
 
 
-def _go(b: Routine, rec: str, base: str, handler: str) -> None:
+def _go(b: Routine, rec: str, base: str, handler: str, left: str = "%left") -> None:
     """Go on at a record, with the translations of the privilege level."""
-    b.tail(handler, rec=rec)
+    b.tail(handler, rec=rec, left=left)
     last = b.code.here
     last.lines[-1] = last.lines[-1].replace("ptr %tlb", f"ptr {base}")
 
 
 def _find(b: Routine) -> tuple[str, str, Any]:
     """The record at CS:EIP, the translations to use there, the record's number."""
+    place = _place(b)
+    b.if_(place.partly, lambda: b.tail("@split"))
+    return _record(b, place)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where execution is. All but the last two are words."""
+
+    eip: Any
+    low: Any  # of its linear address, the offset in the page
+    page_eip: Any  # EIP of the page's first byte
+    limit: Any
+    partly: Any  # whether the code segment begins or ends in the page
+    number: Any  # of the code page, + 1
+    base: str  # of the translations
+
+
+def _place(b: Routine) -> _Place:
     _stop_if_spent(b, "@dry")
     eip = b.state_word(EIP)
     linear: Any = eip + b.state_word(BASE + CS)
@@ -200,26 +222,51 @@ def _find(b: Routine) -> tuple[str, str, Any]:
     base = b.code.value(f"getelementptr i32, ptr {tables}, i64 {far.text}", 64).text
     number, _ = entry(b, base, FETCH, linear >> 12)
     b.if_(number == 0, lambda: b.tail("@fill_fetch"))
-    low: Any = linear & 0xFFF
-    page_eip: Any = eip - low
-    small: Any = ((b.state_word(ATTR + CS) >> (ATTR_DB.bit_length() - 1)) & 1) ^ 1
-    last: Any = page_eip + 0xFFF
-    before: Any = (small != 0) & (
-        eip < low
-    )  # the segment begins in this page: no direct jump goes back so far
-    outside: Any = (last > b.state_word(LIMIT + CS)) | ((last < page_eip) & (before ^ 1))
-    b.if_(outside, lambda: b.leave_for(GUARD, at_record=False))
     beyond: Any = number > MAX_PAGES
     b.if_(beyond, lambda: b.leave_for(GUARD, at_record=False))
-    slot: Any = (number - 1) * PAGE_ENTRIES + (small << 12) + low
+    low: Any = linear & 0xFFF
+    page_eip: Any = eip - low
+    limit = b.state_word(LIMIT + CS)
+    end: Any = b.zext(page_eip, 32, 64) + 0xFFF
+    partly: Any = end > b.zext(limit, 32, 64)
+    return _Place(eip, low, page_eip, limit, partly, number, base)
+
+
+def _record(b: Routine, place: _Place) -> tuple[str, str, Any]:
+    small: Any = ((b.state_word(ATTR + CS) >> (ATTR_DB.bit_length() - 1)) & 1) ^ 1
+    slot: Any = (place.number - 1) * PAGE_ENTRIES + (small << 12) + place.low
     pages = b.context(PAGES, "ptr").text
     index, _ = entry(b, pages, 0, slot)
     b.if_(index == 0, lambda: b.tail("@lost"))
     pool = b.context(POOL, "ptr").text
     offset: Any = index.widen(64) * RECORD_SIZE
     rec = b.code.value(f"getelementptr i8, ptr {pool}, i64 {offset.text}", 64).text
-    b._context_store(PAGE_EIP, page_eip)
-    return rec, base, index
+    b._context_store(PAGE_EIP, place.page_eip)
+    return rec, place.base, index
+
+
+def _split(b: Routine) -> None:
+    """A page in which the code segment begins or ends. Jumps look where they go (`Pool.split`). Where it
+    begins that is all; where it ends instructions run one by one."""
+    place = _place(b)
+    marks = b.context(SPLIT, "ptr").text
+    index: Any = place.number - 1
+    at = b.code.value(f"getelementptr i8, ptr {marks}, i64 {index.widen(64).text}", 64).text
+    marked: Any = b.code.value(f"load i8, ptr {at}", 8, pure=False)
+    b.if_(marked == 0, lambda: b.leave_for(MISS, at_record=False))
+    last: Any = place.page_eip + 0xFFF
+    ends: Any = (last > place.limit) | (place.eip >= place.low) & (last < place.page_eip)
+    rec, base, _ = _record(b, place)
+    at = b.code.value(f"getelementptr i8, ptr {rec}, i64 {R_LENGTH}", 64).text
+    length: Any = b.code.value(f"load i32, ptr {at}", 32, pure=False)
+    room: Any = place.limit - place.eip  # after the first byte
+    fits: Any = (place.eip <= place.limit) & (length <= room + 1)
+    b.if_(ends & (fits ^ 1), lambda: b.leave_for(GUARD, at_record=False))
+    left: Any = Value(b.code, "%left", 64)
+    one: Any = b.code.value(f"select i1 {ends.text}, i64 1, i64 %left", 64)
+    held: Any = b.context(RESERVE) + left - one
+    b._context_store(RESERVE, held)
+    _go(b, rec, base, b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text, left=one.text)
 
 
 # -- translations ---------------------------------------------------------------------------------
@@ -389,6 +436,7 @@ _PLAIN: dict[str, Callable[[Routine], None]] = {
     "unresolved": _unresolved,
     "outside": _outside,
     "dispatch": _dispatch,
+    "split": _split,
     "redo": _redo,
     "fill": _fill,
     "fault": _fault,

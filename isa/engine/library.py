@@ -14,7 +14,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from isa.engine.context import MAX_PAGES, MAX_RECORDS, PAGE_ENTRIES, RECORD_SIZE
-from isa.engine.shapes import EVERYTHING, SYMBOLIC, Shape, has_handler, in_page, shape_of
+from isa.engine.shapes import EVERYTHING, SYMBOLIC, Shape, has_handler, shape_of
 from isa.engine.store import Store, default
 from isa.engine.words import TraceError
 
@@ -62,44 +62,44 @@ class Library:
         self.unresolved = self.addresses["unresolved"]
         self.outside = self.addresses["outside"]
 
-    def look_up(self, insn: Insn, offset: int) -> tuple[int, bytes, str]:
-        """(address of the handler or 0, the record from R_LENGTH on, the handler's name or "")."""
-        key = id(insn), in_page(insn, offset)
+    def look_up(self, insn: Insn, near: bool) -> tuple[int, bytes, str]:
+        """(address of the handler or 0, the record from R_LENGTH on, the handler's name or ""); see `shape_of`."""
+        key = id(insn), near
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            known = self._known[key] = (insn, *self._handler_of(insn, offset))
+            known = self._known[key] = (insn, *self._handler_of(insn, near))
         _, fields, name = known
         return self.addresses.get(name, 0), fields, name
 
-    def _handler_of(self, insn: Insn, offset: int) -> tuple[bytes, str]:
+    def _handler_of(self, insn: Insn, near: bool) -> tuple[bytes, str]:
         """What `look_up` gives; the handler's text is there, or has been traced."""
         if not has_handler(insn):
-            return shape_of(insn, offset, EVERYTHING)[1], ""
-        shape, fields = shape_of(insn, offset, SYMBOLIC)
+            return shape_of(insn, near, EVERYTHING)[1], ""
+        shape, fields = shape_of(insn, near, SYMBOLIC)
         level = self.levels.get(shape)
         if level is None:
-            level = self._level(shape, insn, offset)
+            level = self._level(shape, insn, near)
         if level == NEVER:
             return fields, ""
         if level != SYMBOLIC:
-            shape, fields = shape_of(insn, offset, level)
+            shape, fields = shape_of(insn, near, level)
             self._trace(shape)
         return fields, shape.name
 
-    def _level(self, shape: Shape, insn: Insn, offset: int) -> int:
+    def _level(self, shape: Shape, insn: Insn, near: bool) -> int:
         """How much a handler for this shape has to know."""
         level = self._jit.fresh.levels.get(shape.name)
         if level is None:
             level = NEVER
             for candidate in range(SYMBOLIC, EVERYTHING + 1):
-                if self._trace(shape_of(insn, offset, candidate)[0]):
+                if self._trace(shape_of(insn, near, candidate)[0]):
                     level = candidate
                     break
             self._jit.fresh.levels[shape.name] = level
         elif level != NEVER:
-            wanted = shape_of(insn, offset, level)[0]
+            wanted = shape_of(insn, near, level)[0]
             if wanted.name not in self.addresses:
                 self._trace(wanted)
         self.levels[shape] = level

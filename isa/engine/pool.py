@@ -18,6 +18,7 @@ from isa.engine.library import ORIGINALS_BYTES, PAGES_BYTES, POOL_BYTES, Library
 from isa.engine.shapes import target_offset
 from isa.faults import Fault, NotModelled
 from isa.memory import LONGEST
+from isa.state import LIMIT
 from isa.table import ROWS
 from isa.tlb import reserve
 
@@ -44,6 +45,7 @@ class Pool:
         self.originals_address = ctypes.addressof(ctypes.c_char.from_buffer(originals))
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(records))
         self.pages_address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+        self.split = bytearray(MAX_PAGES)  # code pages in which jumps ask where the segment ends
         self.set_handler(0, library.addresses["deliver_hardware"])  # of no instruction
         self.used = 1
         self.of_page: dict[int, dict[int, int]] = {}  # by code page: record numbers by offset | 16-bit mark
@@ -127,10 +129,17 @@ class Pool:
             if self.invalidate not in code_page.watchers:
                 code_page.watchers.append(self.invalidate)
         offset = linear & 0xFFF
+        if not self.split[number] and not self._fills(eip - offset):
+            self.split[number] = 1
+            self.invalidate(number, 0, c.PAGE_SIZE - 1)
         self._make(number, offset, insn)
         self._ahead(number, eip, offset, insn)
         self.finish()
         return True
+
+    def _fills(self, page_eip: int) -> bool:
+        """Whether all of a page lies in the code segment; `page_eip` is the EIP of its first byte."""
+        return page_eip >= 0 and page_eip + c.PAGE_SIZE - 1 <= self.engine.s[LIMIT + c.CS]
 
     def _ahead(self, number: int, eip: int, offset: int, insn: Insn) -> None:
         """Go on along the straight line, as long as nothing outside the page is looked at."""
@@ -163,11 +172,11 @@ class Pool:
         if after > c.PAGE_SIZE:
             self.records[at : at + 8] = self.library.elsewhere.to_bytes(8, "little")
             return
-        handler, fields, name = self.library.look_up(insn, offset)
+        target = None if self.split[number] else target_offset(insn, offset)
+        handler, fields, name = self.library.look_up(insn, target is not None)
         if insn.row in self.reference_only:
             handler, name = 0, ""
         follower = self.slot(number, after | key if after < c.PAGE_SIZE else 0x2000)
-        target = target_offset(insn, offset)
         goal = follower if target is None else self.slot(number, target | key)
         if not handler:
             handler = self.library.elsewhere

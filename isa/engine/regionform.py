@@ -63,7 +63,7 @@ def compilable(insn: Insn) -> bool:
     row = ROWS[insn.row]
     known = row.define.__module__ in _MODULES or row.name in _FLAG_ROWS
     if insn.operands and insn.dst.kind is Kind.REL and goal_of(0, insn) is None:
-        return False
+        return False  # EIP is cut to 16 bits
     return known and row.sensitive is Sensitive.INNOCUOUS and has_handler(insn)
 
 

@@ -135,6 +135,8 @@ class Regions:
         engine, pool = self.native.engine, self.pool
         key = engine.key
         page = self.pages.setdefault((number, key), _Page())
+        if pool.split[number]:
+            return  # jumps in a region do not ask where their segment ends
         code_page = engine.ram.code[engine.ram.code_offsets[number]]
         records = pool.of_page.get(number, {})
 

@@ -14,7 +14,6 @@ from struct import Struct
 from typing import Any
 
 from isa.consts import ESP, PAGE_SIZE
-from isa.decode import OPERAND_SIZE, prefixes_of
 from isa.engine.context import R_DISP, R_IMM, R_LENGTH, R_REGS, R_SCALE
 from isa.insn import Insn, Kind, Operand
 from isa.table import ROWS
@@ -46,7 +45,7 @@ class Shape:
     rep: int
     segment: int
     weight: int
-    in_page: bool  # a direct jump whose target lies in the same page
+    near: bool  # a direct jump within a page all of which lies in the segment
     operands: tuple[OperandShape, ...]
 
     @property
@@ -62,7 +61,7 @@ class Shape:
             self.segment,
             self.weight,
         )
-        text = repr((*fields, self.in_page, self.operands))
+        text = repr((*fields, self.near, self.operands))
         return "h_" + hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def instruction(self, value: Any) -> Insn:
@@ -94,8 +93,9 @@ def has_handler(insn: Insn) -> bool:
     return row.name not in _ELSEWHERE and not row.define.__module__.startswith("isa.ops.x87")
 
 
-def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
-    """The shape of an instruction at `offset` in its page, and its record from R_LENGTH on."""
+def shape_of(insn: Insn, near: bool, level: int) -> tuple[Shape, bytes]:
+    """The shape of an instruction, and its record from R_LENGTH on. `near`: a direct jump need not ask whether
+    its target lies in the segment, and has a record of it."""
     registers: dict[int, int] = {}
     immediates: list[int] = []
     disp = scale = 0
@@ -125,16 +125,10 @@ def shape_of(insn: Insn, offset: int, level: int) -> tuple[Shape, bytes]:
         else:
             value = o.value
         operands.append((int(o.kind), o.w, n, value, o.shift, base, index, o.aw))
-    near = in_page(insn, offset)
     shape = Shape(
         insn.row, insn.w, insn.aw, insn.cc, insn.rep, insn.segment, insn.weight, near, tuple(operands)
     )  # fmt: skip
     return shape, _fields(insn, immediates, disp, scale, list(registers))
-
-
-def in_page(insn: Insn, offset: int) -> bool:
-    """Whether a direct jump stays in the page it is in."""
-    return target_offset(insn, offset) is not None
 
 
 def target_offset(insn: Insn, offset: int) -> int | None:
@@ -144,17 +138,9 @@ def target_offset(insn: Insn, offset: int) -> int | None:
 
 
 def goal_of(place: int, insn: Insn) -> int | None:
-    """Where a direct jump of 32-bit code goes, from the first byte of its page as its own `place` is.
-
-    None if it is none, or may leave its segment without leaving its page: EIP has 16 bits, or the code has,
-    whose segments begin anywhere.
-    """
-    if (
-        not insn.operands
-        or insn.dst.kind != Kind.REL
-        or insn.w != 32
-        or OPERAND_SIZE in prefixes_of(insn.raw)
-    ):
+    """Where a direct jump goes, from the first byte of its page as its own `place` is. None if it is none, or
+    cuts EIP to 16 bits."""
+    if not insn.operands or insn.dst.kind != Kind.REL or insn.w != 32:
         return None
     return place + insn.length + ((insn.dst.value ^ 0x8000_0000) - 0x8000_0000)
 

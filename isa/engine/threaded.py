@@ -41,6 +41,7 @@ from isa.engine.context import (
     RESERVE,
     SEGMENTS,
     SPENT,
+    SPLIT,
     TIME,
     TLB,
     TRAPS,
@@ -90,6 +91,7 @@ class Threaded:
             (PAGES, self.pool.pages_address),
             (POOL, self.pool.address),
             (ORIGINALS, self.pool.originals_address),
+            (SPLIT, _address(self.pool.split)),
         ):
             self.context[word] = address
         engine.segments_moved = True

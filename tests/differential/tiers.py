@@ -19,6 +19,7 @@ from isa.engine.regioncode import Region
 from isa.engine.regionform import compilable, form
 from isa.engine.regions import _Page, _Ready
 from isa.engine.regionstore import RegionStore, name_of
+from isa.engine.shapes import target_offset
 from isa.engine.ssa import METADATA
 from isa.engine.threaded import Threaded
 from isa.engine.words import TraceError
@@ -44,7 +45,7 @@ class Handlers(Processor):
         for slot, chosen in enumerate(forms):
             offset = slot * SLOT & 0xFFF
             for insn in chosen.insns:
-                library.look_up(insn, offset)
+                library.look_up(insn, target_offset(insn, offset) is not None)
                 offset += insn.length
         library.compile()
         for slot in range(len(forms)):
