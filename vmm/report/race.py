@@ -16,8 +16,9 @@ from vmm.report.contestants import Contestant, Failed
 from vmm.report.loops import INSTRUCTIONS, Loop
 
 FEWEST = 1  # rounds of the run whose time is that of starting
-TRIES = 4
+TRIES = 8
 ENOUGH = 0.3  # of the wanted time: then the number of rounds is known well enough
+CAUTION = 1000  # times fewer rounds than expected at first: a loop may be what an engine is slow at
 MOST = 25.0  # times more rounds than before, in one step
 MOST_ROUNDS = (1 << 32) - 1
 Say = Callable[[str], None]
@@ -59,7 +60,7 @@ class Runner:
         self.contestant.warm(self.loop.image(FEWEST))
         self.start = self.seconds(FEWEST)
         rate = self.contestant.nominal * (1e6 if self.loop.what == INSTRUCTIONS else 1e5)
-        rounds = max(2, int(rate * seconds / self.loop.work / 4))
+        rounds = max(2, int(rate * seconds / self.loop.work / CAUTION))
         for _ in range(TRIES):
             took = max(self.seconds(rounds) - self.start, 1e-4)
             if took >= ENOUGH * seconds:
