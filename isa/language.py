@@ -177,8 +177,14 @@ class Builder(Protocol):
     def eflags(self) -> Word:
         """The whole of EFLAGS."""
 
+    def system_flags(self) -> Word:
+        """EFLAGS with zeros for the arithmetic flags, which cost something to find."""
+
     def set_eflags(self, value: Word) -> None:
         """Replace the whole of EFLAGS; the caller has applied the rules."""
+
+    def set_system_flags(self, value: Word) -> None:
+        """Replace all but the arithmetic flags, which stay."""
 
     # -- control ----------------------------------------------------------------------------------
     def jump(self, target: Word) -> None:

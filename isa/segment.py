@@ -126,7 +126,7 @@ def set_accessed(b: Builder, at: Word, high: Word) -> None:
 
 def is_protected(b: Builder) -> Word:
     """Whether selectors name descriptors: protected mode, but not virtual-8086 mode."""
-    return ((b.s[CR0] & CR0_PE) != 0) & ((b.eflags() & VM) == 0)
+    return ((b.s[CR0] & CR0_PE) != 0) & ((b.system_flags() & VM) == 0)
 
 
 def load_real(b: Builder, segment: int, selector: Word) -> None:
@@ -135,7 +135,7 @@ def load_real(b: Builder, segment: int, selector: Word) -> None:
     Virtual-8086 segments are 64 KB with DPL 3 (SDM 3B, 20.2). In real mode limit and size stay as they
     were, so that a program which has been in protected mode may keep large segments.
     """
-    if b.eflags() & VM:
+    if b.system_flags() & VM:
         b.set_segment(segment, selector, selector << 4, M16, V86_ATTR)
     else:
         attr = (b.s[ATTR + segment] & (ATTR_DB | ATTR_G)) | REAL_ATTR

@@ -392,11 +392,18 @@ class Native(NativeWords):
     def eflags(self) -> Word:
         return (self.s[EFLAGS] & (M32 ^ ARITHMETIC)) | self._packed()
 
+    def system_flags(self) -> Word:
+        return self.s[EFLAGS] & (M32 ^ ARITHMETIC)
+
     def set_eflags(self, value: Word) -> None:
+        value = fit(value, 32)
+        self.set_system_flags(value)
+        self.record = Record(op_word(flags.PACKED, 32), 0, 0, value & ARITHMETIC)
+
+    def set_system_flags(self, value: Word) -> None:
         value = fit(value, 32)
         self.awake = value & ((TF | RF | IF) & ~(self.s[EFLAGS] & IF))
         self.words[EFLAGS] = value
-        self.record = Record(op_word(flags.PACKED, 32), 0, 0, value & ARITHMETIC)
 
     # -- control ----------------------------------------------------------------------------------
     def go(self, target: Word) -> None:

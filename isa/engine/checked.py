@@ -190,25 +190,28 @@ _TAKES: dict[str, tuple[Any, ...]] = {
     "load": (None, 32, None), "load_rmw": (None, 32, None), "store": (None, 32, "w", None),
     "probe": (None, 32, None), "load_system": (32, None), "store_system": (32, "w", None),
     "probe_system": (32, None), "load_physical": (32, None), "store_physical": (32, "w", None),
-    "change_flags": (None, 32), "set_eflags": (32,), "jump": (32,), "go": (32,), "branch": (1, 32),
+    "change_flags": (None, 32), "set_eflags": (32,), "set_system_flags": (32,), "jump": (32,), "go": (32,),
+    "branch": (1, 32),
     "repeat": (), "set_segment": (None, 16, 32, 32, 16), "set_cpl": (2,), "flush_page": (32,),
     "inhibit_interrupts": (), "debug_registers_changed": (), "halt": (),
     "intercepts": (32, None), "port_in": (16, None), "port_out": (16, "w", None), "cpuid": (32, 32),
     "timestamp": (), "read_msr": (32,),
     "r80": (3,), "set_r80": (3, 80), "f80": (None, None, 16, 80, 80), "fpu_error": (),
-    "write_msr": (32, 32, 32), "eflags": (), "cf": (), "pf": (), "af": (), "zf": (), "sf": (), "of": (),
+    "write_msr": (32, 32, 32), "eflags": (), "system_flags": (), "cf": (), "pf": (), "af": (), "zf": (),
+    "sf": (), "of": (),
 }  # fmt: skip
 _GIVES: dict[str, Any] = {
     "zext": "to", "trunc": "to", "sext": "to", "sar": "w", "slt": 1, "umul": "w", "smul": "w", "udivmod": "w",
     "sdivmod": "w", "ctz": "w", "clz": "w", "load": "w", "load_rmw": "w", "load_system": "w",
-    "load_physical": "w", "eflags": 32, "cf": 1, "pf": 1, "af": 1, "zf": 1, "sf": 1, "of": 1, "port_in": "w",
-    "cpuid": 32, "timestamp": 32, "read_msr": 32, "r80": 80, "f80": 80,
+    "load_physical": "w", "eflags": 32, "system_flags": 32, "cf": 1, "pf": 1, "af": 1, "zf": 1, "sf": 1, "of": 1,
+    "port_in": "w", "cpuid": 32, "timestamp": 32, "read_msr": 32, "r80": 80, "f80": 80,
 }  # fmt: skip
 _WIDTH_AT = {"zext": {"w": 1, "to": 2}, "sext": {"w": 1, "to": 2}, "trunc": {"to": 1}}
 _STORES = {"store", "store_system"}
 _CHANGES = {
     "change_flags",
     "set_eflags",
+    "set_system_flags",
     "jump",
     "go",
     "set_segment",

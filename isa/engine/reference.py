@@ -412,9 +412,15 @@ class Reference(X87Ints, IntFlags, IntWords):
     def eflags(self) -> int:
         return (self.s[EFLAGS] & NOT_ARITHMETIC) | self.arithmetic()
 
+    def system_flags(self) -> int:
+        return self.s[EFLAGS] & NOT_ARITHMETIC
+
     def set_eflags(self, value: int) -> None:
-        self.s[EFLAGS] = value
         self.record = (flags.PACKED, 32, 0, 0, value)
+        self.set_system_flags(value)
+
+    def set_system_flags(self, value: int) -> None:
+        self.s[EFLAGS] = value
         if value & SYSTEM_FLAGS_AWAKE or (value & c.IF and self.cpu.interrupts is not None):
             self.attention = True
 

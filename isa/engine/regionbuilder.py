@@ -50,21 +50,6 @@ class Lazy(Value):
         return Value(self.code, self.text, self.w)
 
 
-class Eflags(Lazy):
-    """EFLAGS: who wants only DF does not pay for the arithmetic flags."""
-
-    __slots__ = ("_rest",)
-
-    def __init__(self, code: Code, rest: Word, emit: Callable[[], Word]) -> None:
-        super().__init__(code, 32, emit)
-        self._rest = rest
-
-    def __and__(self, other: Word) -> Word:
-        if isinstance(other, int) and not other & ARITHMETIC:
-            return self._rest & other
-        return super().__and__(other)
-
-
 class Address(Lazy):
     """EIP of a place in the page."""
 
@@ -199,14 +184,9 @@ class RegionBuilder(Threaded):
         r = Lazy(self.code, 32, lambda: (bits & mask) | (kept & (ARITHMETIC & ~mask)))
         self.record = Record(op_word(flags.PACKED, 32), 0, 0, r)
 
-    def eflags(self) -> Word:
-        rest = self.s[EFLAGS]
-        arithmetic = self._packed()
-        return Eflags(self.code, rest & (M32 ^ ARITHMETIC), lambda: (rest & (M32 ^ ARITHMETIC)) | arithmetic)
-
-    def set_eflags(self, value: Word) -> None:
+    def set_system_flags(self, value: Word) -> None:
         """CLD and STD: nothing else sets EFLAGS in a region, so nothing awakes."""
-        Native.set_eflags(self, value)
+        Native.set_system_flags(self, value)
         self.awake = 0
 
     # -- memory -----------------------------------------------------------------------------------

@@ -104,6 +104,8 @@ class Jit:
     def _object(self, ir: str, names: list[str], file: str = "") -> dict[str, int]:
         module = self._llvm.parse_assembly(ir)
         module.verify()
+        if file == KERNEL:
+            self._optimise(module)
         data = self._machine.emit_object(module)
         self._engine.add_object_file(self._llvm.ObjectFileRef.from_data(data))
         found = self._find(names)
@@ -113,6 +115,12 @@ class Jit:
             else:
                 self.fresh.add(data, names)
         return found
+
+    def _optimise(self, module: Any) -> None:
+        """What LLVM can do, for half a second: once for the kernel, through which every exception goes."""
+        options = self._llvm.create_pipeline_tuning_options(speed_level=2)
+        passes = self._llvm.create_pass_builder(self._machine, options)
+        passes.getModulePassManager().run(module, passes)
 
     def _find(self, names: Iterable[str]) -> dict[str, int]:
         """Link what was added; the addresses of its functions."""

@@ -222,8 +222,8 @@ class Threaded(Memory, DynamicFlags, Native):
         self.leave(FAULT)
 
     # -- flags ------------------------------------------------------------------------------------
-    def set_eflags(self, value: Word) -> None:
-        super().set_eflags(value)
+    def set_system_flags(self, value: Word) -> None:
+        super().set_system_flags(value)
         self.awake = fit(value, 32) & self.context(AWAKE, "i32", 32)
 
     # -- control ----------------------------------------------------------------------------------

@@ -70,19 +70,22 @@ class VirtualHandler(Handler):
         self.s = VirtualWords(self)
 
     def eflags(self) -> Word:
+        flags: Word = self.system_flags() | self._packed()
+        return flags
+
+    def system_flags(self) -> Any:
         direct: Any = self.real_flags() & (DIRECT_FLAGS & ~ARITHMETIC)
         virtual: Any = self.s[EFLAGS] & VIRTUAL_FLAGS
-        flags: Word = direct | virtual | self._packed()
-        return flags
+        return direct | virtual
 
     def real_flags(self) -> Any:
         """EFLAGS as the processor has it."""
         return self.words[EFLAGS] if EFLAGS in self.words else self.initial(EFLAGS)
 
-    def set_eflags(self, value: Word) -> None:
+    def set_system_flags(self, value: Word) -> None:
         flags: Any = fit(value, 32)
         self.guard((flags & self.context(PENDING, "i32", 32)) == 0)
-        super().set_eflags((flags & DIRECT_FLAGS) | (IF | FLAGS_ONE))
+        super().set_system_flags((flags & DIRECT_FLAGS) | (IF | FLAGS_ONE))
         self.words[VIRTUAL_STATE + EFLAGS] = flags & VIRTUAL_FLAGS
 
     def trace(self) -> str:

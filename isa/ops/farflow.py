@@ -308,7 +308,7 @@ def retf(b: Builder, i: Insn) -> None:
 def iret(b: Builder, i: Insn) -> None:
     """Pops EIP, CS and EFLAGS, to an outer level also ESP and SS. IF and IOPL follow POPF's rule."""
     size = i.w // 8
-    flags = b.eflags()
+    flags = b.system_flags()
     require_v86_iopl(b)
     target = b.zext(peek(b, 0, i.w), i.w, 32)
     selector = b.zext(peek(b, size, i.w), i.w, 32) & M16

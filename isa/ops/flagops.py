@@ -22,12 +22,12 @@ ALWAYS = ARITHMETIC | TF | DF | NT | AC | ID  # what POPF and IRET change at any
 
 def io_privilege(b: Builder) -> Word:
     """The current IOPL."""
-    return (b.eflags() >> IOPL_SHIFT) & 3
+    return (b.system_flags() >> IOPL_SHIFT) & 3
 
 
 def require_v86_iopl(b: Builder) -> None:
     """Virtual-8086 mode: PUSHF and POPF need IOPL 3, else #GP(0) (SDM 3B, 20.2.7)."""
-    flags = b.eflags()
+    flags = b.system_flags()
     if (flags & VM) and ((flags & IOPL) != IOPL):
         raise GeneralProtection(0)
 
@@ -38,7 +38,7 @@ def merge_eflags(b: Builder, image: Word, w: int) -> Word:
     IOPL follows only at CPL 0, IF only where CPL <= IOPL; nothing of this traps. VM, VIF and VIP keep,
     RF clears.
     """
-    old, cpl = b.eflags(), b.s[CPL]
+    old, cpl = b.system_flags(), b.s[CPL]
     mask = ALWAYS | (IOPL if cpl == 0 else 0) | (IF if cpl <= ((old >> IOPL_SHIFT) & 3) else 0)
     mask = mask & (M16 if w == 16 else M32) & b.model_flags
     keep = ~mask & M32 if w == 16 else ~(mask | RF) & M32
@@ -89,7 +89,7 @@ def cli(b: Builder, i: Insn) -> None:
     """Clears IF: no maskable interrupts."""
     if b.s[CPL] > io_privilege(b):
         raise GeneralProtection(0)
-    b.set_eflags(b.eflags() & ~IF & M32)
+    b.set_system_flags(b.system_flags() & ~IF & M32)
 
 
 @insn(
@@ -103,12 +103,12 @@ def cli(b: Builder, i: Insn) -> None:
 )
 def sti(b: Builder, i: Insn) -> None:
     """Sets IF; if it was clear, interrupts wait until after the next instruction."""
-    flags = b.eflags()
+    flags = b.system_flags()
     if b.s[CPL] > ((flags >> IOPL_SHIFT) & 3):
         raise GeneralProtection(0)
     if not flags & IF:
         b.inhibit_interrupts()
-    b.set_eflags(flags | IF)
+    b.set_system_flags(flags | IF)
 
 
 @insn("lahf", X.X86_INS_LAHF, sdm="2A LAHF")
@@ -140,9 +140,9 @@ def cmc(b: Builder, i: Insn) -> None:
 
 @insn("cld", X.X86_INS_CLD, sdm="2A CLD")
 def cld(b: Builder, i: Insn) -> None:
-    b.set_eflags(b.eflags() & ~DF & M32)
+    b.set_system_flags(b.system_flags() & ~DF & M32)
 
 
 @insn("std", X.X86_INS_STD, sdm="2B STD")
 def std(b: Builder, i: Insn) -> None:
-    b.set_eflags(b.eflags() | DF)
+    b.set_system_flags(b.system_flags() | DF)

@@ -22,7 +22,7 @@ RULE = "#GP(0) where CPL > IOPL and the TSS's I/O map denies the port"
 
 def check_port(b: Builder, port: Word, w: int) -> None:
     """#GP(0) unless the current level, or the TSS, allows `w` bits at `port` (SDM 1, 18.5.2)."""
-    flags = b.eflags()
+    flags = b.system_flags()
     if (b.s[CPL] > ((flags >> IOPL_SHIFT) & 3)) or (flags & VM):
         if b.s[LIMIT + TR] < IO_MAP_POINTER + 1:
             raise GeneralProtection(0)

@@ -34,7 +34,7 @@ def destination(b: Builder, i: Insn) -> Word:
 def advance(b: Builder, i: Insn, *registers: int) -> None:
     """Move ESI, EDI or both by one element, at the address size, in the direction of DF."""
     size, mask = i.w // 8, MASK[i.aw]
-    step = -size & M32 if b.eflags() & DF else size
+    step = -size & M32 if b.system_flags() & DF else size
     for n in registers:
         b.s[n] = (b.s[n] & (M32 ^ mask)) | ((b.s[n] + step) & mask)
 

@@ -31,7 +31,7 @@ def sysenter(b: Builder, i: Insn) -> None:
     selector = b.s[SYSENTER_CS] & 0xFFFC
     if (not b.s[CR0] & CR0_PE) or (selector == 0):
         raise GeneralProtection(0)
-    b.set_eflags(b.eflags() & ~(VM | IF | RF) & M32)
+    b.set_system_flags(b.system_flags() & ~(VM | IF | RF) & M32)
     b.set_segment(CS, selector, 0, M32, FLAT_CODE)
     b.set_segment(SS, (selector + 8) & 0xFFFF, 0, M32, FLAT_DATA)
     b.set_cpl(0)

@@ -191,7 +191,7 @@ def set_cr0(b: Builder, value: Word) -> None:
     if (old ^ value) & (CR0_PG | CR0_WP | CR0_PE):
         b.flush_tlb()
     if (old ^ value) & CR0_AM:
-        b.set_eflags(b.eflags())  # AC begins, or ceases, to count
+        b.set_system_flags(b.system_flags())  # AC begins, or ceases, to count
 
 
 def set_cr4(b: Builder, value: Word) -> None:

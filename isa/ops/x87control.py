@@ -217,7 +217,7 @@ def _tag_word(b: Builder) -> Word:
 
 def _real_addresses(b: Builder) -> Word:
     """Whether pointers are stored as linear addresses."""
-    return ((b.s[CR0] & CR0_PE) == 0) | ((b.eflags() & VM) != 0)
+    return ((b.s[CR0] & CR0_PE) == 0) | ((b.system_flags() & VM) != 0)
 
 
 def _pointers(b: Builder) -> tuple[Word, Word, Word, Word]:
