@@ -25,7 +25,7 @@ from isa.faults import (
     becomes_double_fault,
 )
 from isa.insn import Insn
-from isa.state import CR2, DR, EFLAGS, EIP, HALTED, PENDING_DEBUG, SHADOW
+from isa.state import CR2, DR, EFLAGS, EIP, HALTED, NMI, NMI_BLOCKED, NMI_WAITS, PENDING_DEBUG, SHADOW
 
 if TYPE_CHECKING:
     from isa.cpu import InterruptSource
@@ -69,6 +69,9 @@ class Boundary(ABC):
         if s[PENDING_DEBUG] and not shadow:
             raise self.debug_trap()
         s[SHADOW] = 1 if shadow > 1 else 0
+        if s[NMI] == NMI_WAITS and not s[SHADOW]:
+            s[HALTED] = 0
+            return self._external(self.take_nmi())
         pending = self.interrupts is not None and self.interrupts.intr
         if pending and s[EFLAGS] & c.IF and not s[SHADOW]:
             s[HALTED] = 0
@@ -83,6 +86,16 @@ class Boundary(ABC):
         elif s[SHADOW]:
             self._one()
         return None
+
+    def nmi(self) -> None:
+        """An NMI arrives. One more is remembered while its handler runs."""
+        self.s[NMI] |= NMI_WAITS
+        self.engine.attention = True
+
+    def take_nmi(self) -> int:
+        """The vector of the NMI that waits; no other comes before the next IRET."""
+        self.s[NMI] = NMI_BLOCKED
+        return c.VEC_NMI
 
     def _wants_care(self) -> bool:
         """Whether the next instruction is one for `_carefully`."""

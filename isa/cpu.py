@@ -36,6 +36,8 @@ from isa.state import (
     FPU_IGNORED,
     FPU_STATUS,
     HALTED,
+    NMI,
+    NMI_WAITS,
     PENDING_DEBUG,
     SHADOW,
     TSC_ADJUST,
@@ -345,8 +347,8 @@ class Cpu(Boundary):
     def _detained(self) -> bool:
         """Whether the next thing to happen is not the instruction at EIP."""
         s = self.s
-        pending = self.interrupts is not None and self.interrupts.intr
-        return bool(s[HALTED] or (pending and s[EFLAGS] & c.IF and s[SHADOW] <= 1))
+        pending = self.interrupts is not None and self.interrupts.intr and s[EFLAGS] & c.IF
+        return bool(s[HALTED] or ((pending or s[NMI] == NMI_WAITS) and s[SHADOW] <= 1))
 
     def _one(self) -> Insn:
         """Fetch, execute and complete one instruction; faults and exits come as exceptions."""

@@ -217,6 +217,9 @@ class Builder(Protocol):
     def debug_registers_changed(self) -> None:
         """A breakpoint may have become enabled, or a debug trap may be pending."""
 
+    def unblock_nmi(self) -> None:
+        """NMIs may come again, once this instruction has completed."""
+
     def halt(self) -> None:
         """Stop until an interrupt, once this instruction has completed."""
 

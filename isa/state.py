@@ -32,7 +32,9 @@ SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 64, 65, 66
 HALTED = 67  # 1 after HLT, until an interrupt
 PENDING_DEBUG = 68  # bits of DR6 for the debug trap that comes at the next instruction boundary
 TSC_ADJUST = 69  # + 0, 1: what WRMSR has added to the time-stamp counter, low and high half
+NMI = 71  # NMI_WAITS once one has come, NMI_BLOCKED from its delivery to the next IRET (SDM 3A, 6.7.1)
 PDPTE = 72  # + 2n, 2n+1: low and high half of the four PAE page-directory pointers (SDM 3A, 4.4.1)
+NMI_WAITS, NMI_BLOCKED = 1, 2
 
 # The x87 (SDM 1, 8.1): the whole of it from FPU to FPU_END.
 FPU = 80

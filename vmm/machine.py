@@ -177,6 +177,8 @@ class Machine:
         self.finished = ""  # how the guest itself ended the run, if not by a verdict
         self.mode: Mode = MODES[mode or BARE](self)
         self.devices.interrupts.on_change = self.mode.interrupt_line_changed
+        if self.devices.apic is not None:
+            self.devices.apic.on_nmi = self.mode.nmi
         self.mode.guest.on_math_error = self.devices.coprocessor.error
         self.devices.coprocessor.on_ignore = self.mode.guest.ignore_math_error
         self.mode.start(image)

@@ -33,6 +33,8 @@ from isa.state import (
     EFLAGS,
     HALTED,
     LIMIT,
+    NMI,
+    NMI_WAITS,
     SEL,
     SHADOW,
 )  # fmt: skip
@@ -448,6 +450,10 @@ class Reference(X87Ints, IntFlags, IntWords):
         self.attention = True
 
     def debug_registers_changed(self) -> None:
+        self.attention = True
+
+    def unblock_nmi(self) -> None:
+        self.s[NMI] &= NMI_WAITS
         self.attention = True
 
     def halt(self) -> None:

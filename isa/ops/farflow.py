@@ -22,7 +22,7 @@ from isa.segment import (
     attr_of, base_of, descriptor, dpl_of, is_code, is_conforming, is_writable_data,
     limit_of, load_code, is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
 )  # fmt: skip
-from isa.state import ATTR, BASE, CPL, DR, LIMIT, SEL
+from isa.state import ATTR, BASE, CPL, DR, LIMIT, NMI, SEL
 from isa.task import CALL, JUMP, RETURN, available, switch
 from isa.table import Sensitive, insn
 
@@ -306,7 +306,10 @@ def retf(b: Builder, i: Insn) -> None:
     rule=RETURN_RULE,
 )
 def iret(b: Builder, i: Insn) -> None:
-    """Pops EIP, CS and EFLAGS, to an outer level also ESP and SS. IF and IOPL follow POPF's rule."""
+    """Pops EIP, CS and EFLAGS, to an outer level also ESP and SS. IF and IOPL follow POPF's rule.
+
+    It ends the handler of an NMI: the next one may come.
+    """
     size = i.w // 8
     flags = b.system_flags()
     require_v86_iopl(b)
@@ -320,14 +323,15 @@ def iret(b: Builder, i: Insn) -> None:
         go_real(b, selector, target)
         drop(b, 3 * size)
         b.set_eflags(merged)
-        return
-    if flags & NT:
+    elif flags & NT:
         switch(b, b.load_system(b.s[BASE + TR], 16), RETURN, b.next)
     elif (image & VM) and (b.s[CPL] == 0):
         return_to_v86(b, selector, target, image)
     else:
         return_far(b, selector, target, i.w, 3 * size, 0)
         b.set_eflags(merged)
+    if b.s[NMI]:
+        b.unblock_nmi()
 
 
 def return_to_v86(b: Builder, selector: Word, target: Word, image: Word) -> None:

@@ -38,7 +38,7 @@ def image_of(path: Path) -> Image:
 
 def run(path: Path, mode: str | None, engine: str) -> tuple[list[str], int]:
     """What the kernel prints, and its instructions."""
-    machine = Machine(image_of(path), mode, model=MODELS["p2"])
+    machine = Machine(image_of(path), mode, model=MODELS["p2-apic"])
     for cpu in (machine.mode.cpu, machine.mode.guest):
         cpu.use_engine(engine)
     result = machine.run(BUDGET)

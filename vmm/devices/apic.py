@@ -10,8 +10,9 @@ BIOS would, so a kernel that knows no APIC never notices.
               10 └────────────┘ priority class 1      EOI ends the highest in service
 
 The timer counts 100 MHz, divided: 10 ticks an instruction. Registers are 32 bits at multiples of 16.
-Not here: NMI, SMI, INIT and start-up messages (there is nobody to send them to), x2APIC, the MSR of the
-base; performance and thermal entries are registers and no more.
+NMIs come as messages, to itself or from the I/O APIC, or from LINT0 if that is to be one; no register of the
+APIC holds them back. Not here: SMI, INIT and start-up messages (there is nobody to send them to), x2APIC, the
+MSR of the base; performance and thermal entries are registers and no more.
 Datasheet: SDM 3A, chapter 11 (in older editions 8, 10). Read next: ioapic.py, mptable.py.
 """
 
@@ -42,7 +43,7 @@ LVT_BITS |= {LVT_TIMER: 0x3_00FF, LVT_ERROR: 0x1_00FF}
 PLAIN = {TPR: 0xFF, LDR: 0xFF00_0000, DFR: 0xF000_0000, ICR_HIGH: 0xFF00_0000, DIVIDE: 0x0B}
 DFR_ONES, DFR_FLAT = 0x0FFF_FFFF, 0xF
 SVR_ENABLED, SVR_BITS = 0x100, 0x3FF
-FIXED, LOWEST, EXTINT = 0, 1, 7
+FIXED, LOWEST, NMI, EXTINT = 0, 1, 4, 7
 ICR_BITS, ICR_LOGICAL, ICR_SHORTHAND_SHIFT = 0x000C_CFFF, 0x800, 18
 TO_SELF, TO_ALL = 1, 2
 ESR_SEND_VECTOR, ESR_RECEIVED_VECTOR, ESR_REGISTER = 0x20, 0x40, 0x80
@@ -61,8 +62,10 @@ class LocalApic:
         self._timer: Timer | None = None
         self.on_eoi: Callable[[int], None] | None = None
         self.on_change: Callable[[], None] | None = None
+        self.on_nmi: Callable[[], None] | None = None
         self.extint_elsewhere: Callable[[], bool] = lambda: False  # another way for the PIC's request
         self.intr = False  # the processor is asked for attention
+        self._lint0 = False  # the PIC asked, when last looked at
         self.irr = self.isr = self.tmr = 0  # a bit for each vector
         self.errors = 0  # since the last write to ESR
         self.registers = dict.fromkeys((TPR, LDR, ICR_LOW, ICR_HIGH, INITIAL_COUNT, DIVIDE, ESR, ID), 0)
@@ -87,6 +90,10 @@ class LocalApic:
 
     def settle(self) -> None:
         """Whether the processor is asked has to be looked at again."""
+        if self._pic.intr != self._lint0:
+            self._lint0 = self._pic.intr
+            if self._lint0 and self.lint0_is_nmi:
+                self.nmi()
         intr = self._deliverable() is not None or (self._pic.intr and self._extint_open)
         if intr != self.intr:
             self.intr = intr
@@ -101,6 +108,15 @@ class LocalApic:
     def _extint_open(self) -> bool:
         lint0 = self.registers[LVT_LINT0]
         return (not lint0 & MASKED and lint0 & MODE == EXTINT << 8) or self.extint_elsewhere()
+
+    @property
+    def lint0_is_nmi(self) -> bool:
+        return self.registers[LVT_LINT0] & (MASKED | MODE) == NMI << 8
+
+    def nmi(self) -> None:
+        """An NMI arrives."""
+        if self.on_nmi is not None:
+            self.on_nmi()
 
     @property
     def priority(self) -> int:
@@ -145,6 +161,8 @@ class LocalApic:
         addressed = shorthand in (TO_SELF, TO_ALL) or (
             not shorthand and self.is_addressed(to, logical=bool(command & ICR_LOGICAL))
         )
+        if mode == NMI and addressed and shorthand != TO_SELF:
+            self.nmi()
         if mode not in (FIXED, LOWEST):
             return
         if vector < FIRST_VECTOR:
@@ -294,6 +312,7 @@ class LocalApic:
             "errors": self.errors,
             "started": self._started,
             "counting": self._counting,
+            "lint0": self._lint0,
             "timer": self._timer.saved if self._timer is not None else None,
         }
 
@@ -302,6 +321,7 @@ class LocalApic:
         self.irr, self.isr, self.tmr = (int(state[name], 16) for name in ("irr", "isr", "tmr"))
         self.errors = state["errors"]
         self._started, self._counting = state["started"], state["counting"]
+        self._lint0 = state["lint0"]
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._clock.restore(state["timer"], self._expire)

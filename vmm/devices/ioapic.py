@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmm.devices.apic import EXTINT, FIXED, LOWEST, LocalApic
+from vmm.devices.apic import EXTINT, FIXED, LOWEST, MODE, NMI, LocalApic
 from vmm.devices.pic import CASCADE, PicPair
 
 IOAPIC_BASE, IOAPIC_SIZE = 0xFEC0_0000, 0x1000
@@ -103,10 +103,17 @@ class IoApic:
         """The message of an entry; whether somebody took it."""
         entry = self.entries[number]
         addressed = self._apic.is_addressed(entry >> 56, logical=bool(entry & LOGICAL))
+        if addressed and entry >> 8 & 7 == NMI:
+            self._apic.nmi()
         if not addressed or not self._apic.enabled or entry >> 8 & 7 not in (FIXED, LOWEST):
             return False
         self._apic.accept(entry & 0xFF, level=bool(entry & LEVEL))
         return True
+
+    @property
+    def may_raise_nmi(self) -> bool:
+        """Whether an input, here or of the local APIC, is open as an NMI."""
+        return self._apic.lint0_is_nmi or any(entry & (MASKED | MODE) == NMI << 8 for entry in self.entries)
 
     def _passes_extint(self) -> bool:
         entry = self.entries[EXTINT_INPUT]

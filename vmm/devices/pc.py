@@ -152,6 +152,11 @@ class PcDevices:
             self.pic.on_change = self.apic.settle
 
     @property
+    def may_raise_nmi(self) -> bool:
+        """Whether a device is set up to send NMIs."""
+        return self.ioapic is not None and self.ioapic.may_raise_nmi
+
+    @property
     def interrupts(self) -> InterruptSource:
         """What the processor's INTR pin is wired to."""
         return self.pic if self.apic is None else self.apic

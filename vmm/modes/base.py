@@ -69,7 +69,7 @@ class Mode(ABC):
     @property
     def interruptible(self) -> bool:
         """Whether an interrupt could wake a halted guest."""
-        return bool(self.guest.s[EFLAGS] & c.IF)
+        return bool(self.guest.s[EFLAGS] & c.IF) or self.machine.devices.may_raise_nmi
 
     def real_state(self) -> array[int] | None:
         """The registers with which the processor runs the guest from here; None if they are the guest's own."""
@@ -88,6 +88,11 @@ class Mode(ABC):
 
     def interrupt_line_changed(self) -> None:
         """The interrupt controller wants attention, or no longer does."""
+        self.cpu.interrupt_line_changed()
+
+    def nmi(self) -> None:
+        """A device pulled the NMI line."""
+        self.guest.nmi()
         self.cpu.interrupt_line_changed()
 
     # -- what guests and hardware do without a monitor, for those who listen ---------------------------

@@ -39,6 +39,7 @@ from isa.state import (
     IDT_LIMIT,
     LIMIT,
     NAMES,
+    NMI,
     PDPTE,
     PENDING_DEBUG,
     SEL,
@@ -50,7 +51,7 @@ from isa.state import (
 from isa.table import BY_NAME, ROWS
 
 REGISTERS = frozenset(range(8))
-ALWAYS = frozenset({EIP, EFLAGS, PENDING_DEBUG})
+ALWAYS = frozenset({EIP, EFLAGS, PENDING_DEBUG, NMI})  # a device that is touched may answer with an NMI
 
 
 def _segments(*numbers: int) -> frozenset[int]:
@@ -62,7 +63,7 @@ FAR = _segments(*range(6)) | {CPL, c.ESP}
 TASK = FAR | _segments(c.LDTR, c.TR) | REGISTERS | {CR0, CR3, DR + 7} | set(range(PDPTE, PDPTE + 8))
 STRING = frozenset({c.ECX, c.ESI, c.EDI})
 
-# Row name -> state words that its emulation may change, besides EIP and EFLAGS.
+# Row name -> state words that its emulation may change, besides those.
 MAY_CHANGE: dict[str, frozenset[int]] = {
     "pushf": frozenset({c.ESP}),
     "popf": frozenset({c.ESP}),

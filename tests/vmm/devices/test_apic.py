@@ -1,5 +1,6 @@
 """The local and the I/O APIC: priorities, the timer, messages, lines, and the PIC behind them."""
 
+import json
 import random
 import struct
 
@@ -287,6 +288,58 @@ def test_a_cluster_is_addressed_by_number_and_bit():
         board[ICR_HIGH] = to << 24
         board[ICR] = LOGICAL | 0x31
         assert board.taken() == ([0x31] if arrives else [])
+
+
+NMI = 4 << 8
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "arrives"),
+    [
+        (NMI, 0, True),
+        (NMI, 5 << 24, False),
+        (NMI, 0xFF << 24, True),
+        (NMI | 2 << 18, 0, True),
+        (NMI | SELF, 0, False),
+    ],
+)
+def test_an_nmi_is_sent_by_message_and_held_back_by_nothing(low, high, arrives):
+    board = Board(enabled=False)
+    came = []
+    board.apic.on_nmi = lambda: came.append(1)
+    board[ICR + 0x10] = high
+    board[ICR] = low
+    assert len(came) == arrives
+    assert not board.apic.intr
+
+
+def test_inputs_may_be_nmis():
+    board = Board(enabled=False)
+    came = []
+    board.apic.on_nmi = lambda: came.append(1)
+    assert not board.pc.may_raise_nmi
+    board.route(5, NMI)
+    assert board.pc.may_raise_nmi
+    for level in (True, False, True):
+        board.line(5, level)
+    assert len(came) == 2
+
+
+def test_lint0_may_be_one_for_what_the_pic_asks():
+    board = Board()
+    came = []
+    board.apic.on_nmi = lambda: came.append(1)
+    start_pic(board)
+    board[LINT0] = NMI
+    assert board.pc.may_raise_nmi
+    board.line(5, True)
+    board[TPR] = 0
+    assert len(came) == 1 and not board.apic.intr
+    copy = Board(enabled=False)
+    copy.pc.load(json.loads(json.dumps(board.pc.save())))
+    copy.apic.on_nmi = lambda: came.append(1)
+    copy[TPR] = 0
+    assert len(came) == 1
 
 
 def test_errors_show_after_the_register_was_written_and_interrupt():
