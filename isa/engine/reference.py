@@ -23,7 +23,7 @@ from isa.engine.intflags import IntFlags, Record
 from isa.engine.intwords import IntWords
 from isa.engine.x87ints import X87Ints
 from isa.faults import GeneralProtection, NotModelled, StackFault, Waiting
-from isa.insn import Insn, Kind, Operand
+from isa.insn import Insn, Kind, Operand, weightless
 from isa.state import (
     ATTR,
     BASE,
@@ -494,10 +494,3 @@ class Reference(X87Ints, IntFlags, IntWords):
 
     def not_modelled(self, what: str) -> None:
         raise NotModelled(what)
-
-
-def weightless(insn: Insn) -> Insn:
-    """The same instruction, counting for nothing in virtual time."""
-    from dataclasses import replace
-
-    return replace(insn, weight=0)
