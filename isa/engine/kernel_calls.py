@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from isa.consts import CPL_SEGMENTS, CR4_PSE, PAGE_SIZE
+from isa.consts import ARITHMETIC, CPL_SEGMENTS, CR4_PSE, M32, PAGE_SIZE
 from isa.engine.context import CODE_BITS, COUNTS, FLUSHED, LEFT, POOL, RAM, TLB
 from isa.engine.frames import tracing
 from isa.engine.records import TAKES_OPERANDS, Record, bit, one_flag, op_word
@@ -17,7 +17,7 @@ from isa.engine.trace import run
 from isa.engine.words import Value, fit, text
 from isa.flags import KIND_NAMES, PACKED
 from isa.segment import null_if_too_privileged
-from isa.state import CR4
+from isa.state import CR4, EFLAGS, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y
 from isa.tlb import CODE, FETCH, FETCH_LOG, FETCH_LOGGED, LOG, LOGGED, WRITE
 from isa.tlb import PAGES as LINEAR_PAGES
 
@@ -176,7 +176,7 @@ def flag_ir(name: str) -> str:
 
 
 def _entry(name: str, first: str, rec: str) -> str:
-    """A function that Python calls: it begins in the routine `first`."""
+    """A function that Python calls: it begins in the routine `first`, and leaves EFLAGS complete."""
     return f"""
 define i32 @{name}(ptr %state, ptr %ctx) nounwind {{
   %left_at = getelementptr i64, ptr %ctx, i64 {LEFT}
@@ -188,6 +188,20 @@ define i32 @{name}(ptr %state, ptr %ctx) nounwind {{
   %pool_at = getelementptr i64, ptr %ctx, i64 {POOL}
   %pool = load ptr, ptr %pool_at
   %why = call i32 @{first}(ptr %state, ptr {rec}, i64 %left, ptr %ctx, ptr %tlb, ptr %ram)
+  %op_at = getelementptr i32, ptr %state, i64 {FLAG_OP}
+  %op = load i32, ptr %op_at
+  %x_at = getelementptr i32, ptr %state, i64 {FLAG_X}
+  %x = load i32, ptr %x_at
+  %y_at = getelementptr i32, ptr %state, i64 {FLAG_Y}
+  %y = load i32, ptr %y_at
+  %r_at = getelementptr i32, ptr %state, i64 {FLAG_R}
+  %r = load i32, ptr %r_at
+  %arithmetic = call preserve_mostcc i32 @h_flags(i32 %op, i32 %x, i32 %y, i32 %r)
+  %eflags_at = getelementptr i32, ptr %state, i64 {EFLAGS}
+  %eflags = load i32, ptr %eflags_at
+  %system = and i32 %eflags, {M32 ^ ARITHMETIC}
+  %whole = or i32 %system, %arithmetic
+  store i32 %whole, ptr %eflags_at
   ret i32 %why
 }}
 """

@@ -54,6 +54,7 @@ from isa.engine.pool import Pool
 from isa.engine.records import op_word
 from isa.engine.regions import Regions
 from isa.faults import PageFault
+from isa.flags import PACKED
 from isa.state import CR0, EFLAGS, EIP, FLAG_OP, FLAG_R, FLAG_X, FLAG_Y, SHADOW
 from isa.table import ROWS, Sensitive
 
@@ -169,8 +170,7 @@ class Threaded:
             context[WRITE_END : WRITE_END + 8] = array("Q", engine.write_end)
             engine.segments_moved = False
         why: int = function(self.state_address, self.context_address)
-        op = s[FLAG_OP]
-        engine.record = (op & 0xFF, op >> 8, s[FLAG_X], s[FLAG_Y], s[FLAG_R])
+        engine.record = (PACKED, 32, 0, 0, s[EFLAGS])
         s[FLAG_OP] = s[FLAG_X] = s[FLAG_Y] = s[FLAG_R] = 0
         if context[SEGMENTS]:
             context[SEGMENTS] = 0

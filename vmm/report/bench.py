@@ -27,7 +27,7 @@ from vmm.report.bench_rows import (
     QEMU,
     QEMU_EXACT,
     REFERENCE,
-    TRAP_BAR,
+    TRAP_BARS,
     UNICORN,
     Findings,
     Row,
@@ -41,7 +41,7 @@ from vmm.report.race import Say, race
 from vmm.report.words import Unknown
 
 LOOPS, TRAPS, PROGRAM, KERNELS = PARTS = ("loops", "traps", "program", "kernels")
-TRAPPING = ("flags", "ports", "fills")  # loops for monitors; the first is what the bar is about
+TRAPPING = ("flags", "ports", "fills")  # loops for monitors
 TRAPPING_LONG = (*TRAPPING, "sysc", "pf", "tables")
 STEPPED = ("alu", "float", "sysc", "pf")  # loops that the reference engine runs, too: one speaks for all
 ROUNDS_WITH_PEERS = 3
@@ -131,11 +131,11 @@ def _traps(plan: Plan, say: Say, found: Findings) -> None:
     by_name = {loop.name: loop for loop in loops()}
     monitors = [mode for mode in MODES if MODES[mode].monitored and not MODES[mode].paravirtual]
     for name in TRAPPING_LONG if plan.peers else TRAPPING:
-        contestants: list[Contestant] = [Vmsim(mode, 1, engine=AUTO, mode=mode) for mode in monitors]
+        contestants: list[Contestant] = [Vmsim(mode, 1, engine=FASTEST, mode=mode) for mode in monitors]
         loop = by_name[name]
         figures = race(loop, contestants, plan.rounds, QUICK, 0, say)
         for row in rows_of(f"{name}, {TRAPS}", loop.unit, loop.what, figures):
-            bar = TRAP_BAR if name == TRAPPING[0] and MODES[row.engine].promises_equivalence else None
+            bar = TRAP_BARS.get(name) if MODES[row.engine].promises_equivalence else None
             found.rows.append(
                 Row(row.name, row.engine, row.unit, row.value, row.low, row.high, bar, row.what)
             )
