@@ -201,7 +201,7 @@ def _find(b: Routine) -> tuple[str, str, Any]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where execution is. All but the last two are words."""
+    """Where execution is. All but the last are words."""
 
     eip: Any
     low: Any  # of its linear address, the offset in the page

@@ -175,6 +175,12 @@ def flag_ir(name: str) -> str:
     )
 
 
+_FLAG_WORDS = "".join(
+    f"  %{name}_at = getelementptr i32, ptr %state, i64 {n}\n  %{name} = load i32, ptr %{name}_at\n"
+    for name, n in (("op", FLAG_OP), ("x", FLAG_X), ("y", FLAG_Y), ("r", FLAG_R), ("eflags", EFLAGS))
+)
+
+
 def _entry(name: str, first: str, rec: str) -> str:
     """A function that Python calls: it begins in the routine `first`, and leaves EFLAGS complete."""
     return f"""
@@ -188,17 +194,7 @@ define i32 @{name}(ptr %state, ptr %ctx) nounwind {{
   %pool_at = getelementptr i64, ptr %ctx, i64 {POOL}
   %pool = load ptr, ptr %pool_at
   %why = call i32 @{first}(ptr %state, ptr {rec}, i64 %left, ptr %ctx, ptr %tlb, ptr %ram)
-  %op_at = getelementptr i32, ptr %state, i64 {FLAG_OP}
-  %op = load i32, ptr %op_at
-  %x_at = getelementptr i32, ptr %state, i64 {FLAG_X}
-  %x = load i32, ptr %x_at
-  %y_at = getelementptr i32, ptr %state, i64 {FLAG_Y}
-  %y = load i32, ptr %y_at
-  %r_at = getelementptr i32, ptr %state, i64 {FLAG_R}
-  %r = load i32, ptr %r_at
-  %arithmetic = call preserve_mostcc i32 @h_flags(i32 %op, i32 %x, i32 %y, i32 %r)
-  %eflags_at = getelementptr i32, ptr %state, i64 {EFLAGS}
-  %eflags = load i32, ptr %eflags_at
+{_FLAG_WORDS}  %arithmetic = call preserve_mostcc i32 @h_flags(i32 %op, i32 %x, i32 %y, i32 %r)
   %system = and i32 %eflags, {M32 ^ ARITHMETIC}
   %whole = or i32 %system, %arithmetic
   store i32 %whole, ptr %eflags_at

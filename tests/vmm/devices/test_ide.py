@@ -1,9 +1,9 @@
 """The disk: every command of a driver, its timing, its interrupt, and what becomes of the host's file."""
 
-import json
 import random
 
 import pytest
+from reloading import goes_on_alike
 
 from vmm.clock import Clock
 from vmm.devices import PcDevices
@@ -345,8 +345,6 @@ def test_the_cmos_knows_the_disk():
 
 
 def test_a_guest_may_write_anything_at_any_time_and_a_reload_changes_nothing():
-    rng = random.Random(1366)
-    board = Board()
     commands = (*(0x20, 0x30, 0xC4, 0xC5, 0xC6, 0xEC, 0xEF, 0x91, 0x90, 0x40), *(0x10, 0xE7, 0xF8, 0xE5))
 
     def scribble(which, seed, count):
@@ -372,10 +370,4 @@ def test_a_guest_may_write_anything_at_any_time_and_a_reload_changes_nothing():
             log.append((which.status(), which.pc.pic.intr))
         return log
 
-    for _ in range(60):
-        scribble(board, rng.random(), 100)
-        copy = Board()
-        copy.pc.load(json.loads(json.dumps(board.pc.save())))
-        seed = rng.random()
-        assert scribble(copy, seed, 60) == scribble(board, seed, 60)
-        assert copy.pc.save() == board.pc.save()
+    goes_on_alike(Board, scribble, 1366, 60)
