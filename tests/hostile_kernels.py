@@ -9,7 +9,7 @@ to anywhere, and bytes that are no code at all. Many kernels die soon, which is 
 from __future__ import annotations
 
 import random
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from isa.asm import AsmError, encode
@@ -104,7 +104,7 @@ WITH_ERROR = (8, 10, 11, 12, 13, 14, 17)
 DF_TASK = 0x68
 
 
-@cache
+@lru_cache(maxsize=1 << 13)
 def code_of(text: str) -> bytes | None:
     """The bytes of one or more instructions, or None if they cannot be had."""
     try:

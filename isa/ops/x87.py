@@ -20,7 +20,7 @@ EM and MP lets them run directly. SDM 1, chapter 8.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 from isa.consts import (
     CR0_EM,
@@ -165,7 +165,7 @@ def settle_summary(b: Builder, control: Word, status: Word) -> None:
 # -- the last instruction --------------------------------------------------------------------------
 
 
-@cache
+@lru_cache(maxsize=1 << 12)
 def opcode_of(raw: bytes) -> int:
     """The eleven bits that tell an instruction: the low three of its first byte, and the second (8.1.9)."""
     at = next(n for n, byte in enumerate(raw) if byte & 0xF8 == 0xD8)
