@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from isa import consts as c
 from isa import ops as _ops  # fills the table
 from isa.boundary import Boundary
-from isa.engine.context import FAULTED, GUARD, MISS
+from isa.engine.context import ACCESSES, FAULTED, GUARD, MISS
 from isa.engine.intwords import IntWords
 from isa.engine.reference import Reference
 from isa.exits import NATIVE, Exit, Reason, TrapPolicy
@@ -296,6 +296,8 @@ class Cpu(Boundary):
                 insn_wanted = self.virtual is None or self.detailed
                 fault = native.page_fault()
                 return Exit(Reason.FAULT, fault, fault.vector, self.current() if insn_wanted else None)
+            if why == ACCESSES and self.virtual is not None and engine.attention:
+                return Exit(Reason.UNTIL)  # a device may have something for the virtual processor
             if why == GUARD or (why == MISS and not native.resolve()):
                 insn = engine.fetch(self.s[EIP])
                 if engine.handlers[insn.row] is _trap:

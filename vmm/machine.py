@@ -180,7 +180,7 @@ class Machine:
         if self.devices.apic is not None:
             self.devices.apic.on_nmi = self.mode.nmi
         self.mode.guest.on_math_error = self.devices.coprocessor.error
-        self.devices.coprocessor.on_ignore = self.mode.guest.ignore_math_error
+        self.devices.coprocessor.on_ignore = self.mode.ignore_math_error
         self.mode.start(image)
         if image.firmware:
             self.devices.firmware()

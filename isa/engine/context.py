@@ -15,6 +15,7 @@ MISS = 1  # the instruction at EIP has no record yet
 GUARD = 2  # the reference engine has to run the instruction at EIP
 ATTENTION = 3  # EFLAGS has changed so that something may happen now
 FAULTED = 4  # the instruction at EIP page-faults, which a monitor wants to know: ADDRESS, ERROR
+ACCESSES = 5  # the instruction at EIP, IN or OUT, may use its port: PORT, VALUE, RETURN
 
 # Words of the context.
 LEFT = 0  # instructions left to run
@@ -42,7 +43,11 @@ FAULTS = INTERRUPTS + 256  # by vector: how often an exception was delivered
 VIRTUAL = FAULTS + 32  # address of the virtual processor's state, 0 where its monitor wants every trap
 PENDING = VIRTUAL + 1  # IF where an interrupt waits for the virtual one
 SPLIT = PENDING + 1  # address of a byte for each code page: 1 where a segment has begun or ended in it
-CONTEXT_WORDS = SPLIT + 1
+PORT = SPLIT + 1  # an access to a port: its number, width in bits << PORT_WIDTH, PORT_OUT if it writes VALUE
+VALUE = PORT + 1
+CONTEXT_WORDS = VALUE + 1
+
+PORT_WIDTH, PORT_OUT = 16, 1 << 24
 
 NO_ERROR = (1 << 64) - 1
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from isa.consts import CS
+from isa.consts import CS, RF, TF
 from isa.engine.context import (
     ARGUMENTS,
     EXECUTED,
+    PORT,
+    PORT_OUT,
+    PORT_WIDTH,
     R_NEXT,
     R_TARGET,
     RESERVE,
+    RETURN,
     TRAPS,
+    VALUE,
     VIRTUAL,
 )  # fmt: skip
 from isa.engine.frames import tracing
@@ -26,7 +31,9 @@ from isa.engine.threadedbuilder import Threaded
 from isa.engine.trace import run
 from isa.engine.words import Value, Word, text, truth
 from isa.state import CPL, SHADOW
-from isa.table import ROWS, Sensitive
+from isa.table import BY_NAME, ROWS, Sensitive
+
+_SINGLE = frozenset(BY_NAME[name].index for name in ("in", "out"))  # the string forms store besides
 
 
 class Handler(Threaded):
@@ -78,6 +85,28 @@ class Handler(Threaded):
         """Count what the kernel executes itself."""
         kernel: Any = self.initial(CPL) == 0
         self.add_context(EXECUTED + self.shape.row, kernel)
+
+    def port_in(self, port: Word, w: int) -> Word:
+        self._access(port, w, 0)
+        return 0
+
+    def port_out(self, port: Word, value: Word, w: int) -> None:
+        self._context_store(VALUE, self.zext(value, w, 64))
+        self._access(port, w, PORT_OUT)
+
+    def _access(self, port: Any, w: int, way: int) -> None:
+        """All is checked: the device is Python's, and so is the end of the instruction (`threaded`). Where
+        something follows on it, the reference engine runs it from the beginning."""
+        if self.shape.row not in _SINGLE or self.shape.weight != 1:
+            self._guarded()
+            return
+        flags: Any = self.system_flags()
+        held: Any = self.s[SHADOW]
+        self.guard(((flags & (TF | RF)) | held) == 0)
+        self._context_store(PORT, port | (w << PORT_WIDTH | way))
+        self._context_store(RETURN, self.next)
+        self.tally()
+        self.tail("@accesses")
 
     def head(self) -> list[str]:
         return [

@@ -6,7 +6,7 @@
     @redo          likewise, but go to the handler of that one instruction, even where a region begins
     @unresolved    a record that is not made yet     @elsewhere  one that has no handler
     @outside       the first byte of another page
-    @spent @dry @guard @attention @lost              back to Python (`context` says why)
+    @spent @dry @guard @accesses @attention @lost    back to Python (`context` says why)
     @fill @fill_fetch    a translation that is missing, then the instruction again
     @fault @deliver_plain @deliver_error @deliver_software      exceptions and INT n, through the IDT
     @interrupt @deliver_hardware                                from Python: an external interrupt likewise
@@ -33,6 +33,7 @@ from isa.consts import (
 from isa.deliver import HARDWARE, SOFTWARE, interrupt
 from isa.engine.context import (
     ACCESS,
+    ACCESSES,
     ADDRESS,
     AS_CPL,
     ATTENTION,
@@ -86,7 +87,7 @@ from isa.tlb import (
 from isa.tlb import PAGES as LINEAR_PAGES
 
 ROUTINES = (
-    "spent dry guard attention lost elsewhere unresolved outside dispatch split redo fill fill_fetch fault "
+    "spent dry guard accesses attention lost elsewhere unresolved outside dispatch split redo fill fill_fetch fault "
     "deliver_plain deliver_error deliver_software deliver_hardware"
 )
 
@@ -137,6 +138,10 @@ def _from_reserve(b: Routine) -> str:
 
 def _guard(b: Routine) -> None:
     b.leave_for(GUARD)
+
+
+def _accesses(b: Routine) -> None:
+    b.leave_for(ACCESSES)
 
 
 def _lost(b: Routine) -> None:
@@ -430,6 +435,7 @@ _PLAIN: dict[str, Callable[[Routine], None]] = {
     "spent": _spent,
     "dry": _dry,
     "guard": _guard,
+    "accesses": _accesses,
     "attention": _attention,
     "lost": _lost,
     "elsewhere": _elsewhere,

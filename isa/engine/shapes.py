@@ -27,7 +27,7 @@ _REGISTER_KINDS = (Kind.REG32, Kind.REG16, Kind.REG8)
 COUNT = 31
 _KNOWN_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd".split())
 # Not worth a handler: they end in the reference engine anyway, or are rare and long.
-_ELSEWHERE = frozenset("int1,hlt,cpuid,rdmsr,wrmsr,in,out,ins,outs,unmodelled,mov dr".split(","))
+_ELSEWHERE = frozenset("int1,hlt,cpuid,rdmsr,wrmsr,ins,outs,unmodelled,mov dr".split(","))
 
 _LOOKS_AT_BASE = frozenset({"pop"})  # POP [ESP] means the ESP after the pop
 

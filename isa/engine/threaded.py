@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from isa import consts as c
 from isa.engine.context import (
+    ACCESSES,
     ADDRESS,
     ATTENTION,
     AWAKE,
@@ -35,16 +36,21 @@ from isa.engine.context import (
     PENDING,
     POLICY,
     POOL,
+    PORT,
+    PORT_OUT,
+    PORT_WIDTH,
     QUIET,
     RAM,
     READ_END,
     RESERVE,
+    RETURN,
     SEGMENTS,
     SPENT,
     SPLIT,
     TIME,
     TLB,
     TRAPS,
+    VALUE,
     VECTOR,
     VIRTUAL,
     WRITE_END,
@@ -140,13 +146,35 @@ class Threaded:
         context[TIME] = (cpu.timestamp() + budget) & M64
         context[LEFT] = 1 if s[SHADOW] else budget
         context[RESERVE] = budget - context[LEFT]
-        why = self._enter(self.library.enter)
-        cpu.count += budget - context[LEFT] - context[RESERVE]
+        start, until = cpu.count, cpu.until
+        while True:
+            why = self._enter(self.library.enter)
+            cpu.count = start + budget - context[LEFT] - context[RESERVE]
+            if why != ACCESSES:
+                break
+            self._access()
+            if engine.attention or not context[LEFT] or cpu.until != until:
+                break
         if regions is not None:
-            regions.ran(budget - context[LEFT] - context[RESERVE])
+            regions.ran(cpu.count - start)
         if why == ATTENTION or s[EFLAGS] & (c.TF | c.RF) or (s[SHADOW] and why != MISS):
             engine.attention = True
         return why
+
+    def _access(self) -> None:
+        """Use the port that IN or OUT has asked for, a monitor's guest that of its virtual machine, and end
+        the instruction. Raises what the device does; the instruction has not been executed then."""
+        cpu, s, context = self.cpu, self.cpu.s, self.context
+        what, owner = context[PORT], cpu.virtual or cpu
+        owner.count = cpu.count
+        port, w = what & c.M16, what >> PORT_WIDTH & 0xFF
+        if what & PORT_OUT:
+            owner.ports.write(port, context[VALUE], w >> 3)
+        else:
+            s[c.EAX] = s[c.EAX] & ~c.MASK[w] | owner.ports.read(port, w >> 3) & c.MASK[w]
+        s[EIP] = context[RETURN]
+        context[LEFT] -= 1
+        cpu.count += 1
 
     def deliver(self, vector: int) -> bool:
         """Send an external interrupt through the IDT; False, and nothing has changed, if another has to."""

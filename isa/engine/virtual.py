@@ -33,7 +33,7 @@ EMULATED = frozenset(
     BY_NAME[name].index
     for name in (
         "cli", "sti", "pushf", "popf", "rdtsc", "smsw", "sgdt", "sidt", "sldt", "str", "lar", "lsl", "verr",
-        "verw", "push sreg", "mov sreg", "mov cr",
+        "verw", "push sreg", "mov sreg", "mov cr", "in", "out",
     )
 )  # fmt: skip
 DIRECT_FLAGS = ARITHMETIC | TF | DF | NT | RF | AC | ID  # in the real EFLAGS; the others are virtual

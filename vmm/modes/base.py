@@ -95,6 +95,10 @@ class Mode(ABC):
         self.guest.nmi()
         self.cpu.interrupt_line_changed()
 
+    def ignore_math_error(self) -> None:
+        """The board pulled the IGNNE# line."""
+        self.guest.ignore_math_error()
+
     # -- what guests and hardware do without a monitor, for those who listen ---------------------------
 
     def delivered(self, vector: int, fault: Fault | None, eip: int) -> None:

@@ -87,6 +87,11 @@ class Deprivileged(Mode):
         self.cpu.interrupt_line_changed()
         self.guest.interrupt_line_changed()
 
+    def ignore_math_error(self) -> None:
+        """The x87 is in the real processor while the guest runs."""
+        self.cpu.ignore_math_error()
+        super().ignore_math_error()
+
     def settle(self) -> None:
         """Between `run` calls the virtual state is complete already."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Emulated without leaving native code, where that can (`isa.engine.virtual`).
 COMMON = "cli sti pushf popf rdtsc smsw sgdt sidt sldt str lar lsl verr verw".split()
-COMMON += ["push sreg", "mov sreg", "mov cr"]
+COMMON += ["push sreg", "mov sreg", "mov cr", "in", "out"]
 
 
 class Full(Deprivileged):
