@@ -296,14 +296,18 @@ class Cpu(Boundary):
                 insn_wanted = self.virtual is None or self.detailed
                 fault = native.page_fault()
                 return Exit(Reason.FAULT, fault, fault.vector, self.current() if insn_wanted else None)
-            if why == ACCESSES and self.virtual is not None and engine.attention:
-                return Exit(Reason.UNTIL)  # a device may have something for the virtual processor
+            if why == ACCESSES and self._monitor_is_wanted():
+                return Exit(Reason.UNTIL)
             if why == GUARD or (why == MISS and not native.resolve()):
                 insn = engine.fetch(self.s[EIP])
                 if engine.handlers[insn.row] is _trap:
                     return Exit(Reason.INSTRUCTION, insn=insn)
                 self._complete(insn)
         return Exit(Reason.UNTIL)
+
+    def _monitor_is_wanted(self) -> bool:
+        """Whether a device that was just used may have something for the virtual processor."""
+        return self.virtual is not None and self.engine.attention
 
     def _delivers(self, vector: int) -> bool:
         return self.native is not None and self.native.deliver(vector)

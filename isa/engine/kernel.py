@@ -87,8 +87,8 @@ from isa.tlb import (
 from isa.tlb import PAGES as LINEAR_PAGES
 
 ROUTINES = (
-    "spent dry guard accesses attention lost elsewhere unresolved outside dispatch split redo fill fill_fetch fault "
-    "deliver_plain deliver_error deliver_software deliver_hardware"
+    "spent dry guard accesses attention lost elsewhere unresolved outside dispatch split redo fill fill_fetch "
+    "fault deliver_plain deliver_error deliver_software deliver_hardware"
 )
 
 DECLARATIONS = (
