@@ -21,6 +21,7 @@ from isa.insn import Insn, Kind
 from isa.table import ROWS, Sensitive
 
 LIMIT = 160  # instructions of a region: compile time grows faster than what is compiled
+WORTH = 16  # instructions ahead, where nothing leads back: fewer do not pay for coming in and going out
 AROUND = 3  # times as many are looked at, for a loop around what is hot
 
 _MODULES = frozenset(
@@ -132,7 +133,10 @@ def _reach(start: int, onward: Mapping[int, Iterable[int]]) -> set[int]:
 
 
 def form(start: int, look: Look, limit: int = LIMIT) -> Plan | None:
-    """The region around a place; `look` gives the instruction at a place, None where it has no record."""
+    """The region around a place; `look` gives the instruction at a place, None where it has no record.
+
+    None where there is none, or it would be left again at once: a loop around a system call.
+    """
     flow = _Flow(start, look, AROUND * limit)
     inside = flow.cycle(start)
     if not inside or len(inside) > limit:
@@ -142,13 +146,19 @@ def form(start: int, look: Look, limit: int = LIMIT) -> Plan | None:
     if not looping:
         inside = set(flow.insns)
     inside -= flow.holes
-    if not inside:
+    if len(inside) < WORTH and not (looping and _cyclic(flow, inside)):
         return None
     heads = _heads(flow, inside)
     if not looping or not heads:
         heads.add(start if start in inside else min(inside))
     leaders = heads | _leaders(flow, inside)
     return _plan(flow, inside, heads, leaders)
+
+
+def _cyclic(flow: _Flow, inside: set[int]) -> bool:
+    """Whether something leads back without leaving."""
+    onward = {place: [g for g in flow.onward[place] if g in inside] for place in inside}
+    return any(place in _reach(place, onward) for place in inside)
 
 
 def _heads(flow: _Flow, inside: set[int]) -> set[int]:

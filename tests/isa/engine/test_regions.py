@@ -23,7 +23,7 @@ from isa.cpu import Cpu
 from isa.decode import decode
 from isa.engine import regions, regionstore
 from isa.engine.native import available
-from isa.engine.regionform import Plan, form
+from isa.engine.regionform import WORTH, Plan, form
 from isa.insn import Insn
 from vmm import Machine
 from vmm.modes import MODES
@@ -153,9 +153,19 @@ def test_a_function_that_calls_itself_is_one_region() -> None:
 
 
 def test_where_nothing_leads_back_a_region_is_what_lies_ahead() -> None:
-    where, plan = formed("start: mov eax, 1\ncmp eax, ebx\nje over\ninc ebx\nover: cli\nafter: nop", "start")
+    long = "inc ebx\n" * WORTH
+    where, plan = formed(f"start: mov eax, 1\ncmp eax, ebx\nje over\n{long}over: cli\nafter: nop", "start")
     assert plan is not None and plan.heads[0] == where["start"]
     assert where["over"] not in plan.pieces  # CLI is left to its handler
+
+
+def test_a_region_that_would_be_left_at_once_is_none() -> None:
+    _, plan = formed("start: mov eax, 1\ncmp eax, ebx\nje over\ninc ebx\nover: cli\nafter: nop", "start")
+    assert plan is None
+    _, plan = formed("start: dec ecx\nint 0x80\njnz start\nafter: nop", "start")
+    assert plan is None
+    _, plan = formed("start: dec ecx\njz away\nint 0x80\naway: test eax, eax\njnz start\nafter: nop", "start")
+    assert plan is not None  # a way around the call
 
 
 def test_a_region_of_an_earlier_process_is_taken_from_disk(
