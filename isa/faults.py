@@ -111,6 +111,7 @@ class PageFault(Fault):
         return f"#PF({self.error:#x}) at {self.address:#010x}"
 
 
+WITH_ERROR = frozenset(fault.vector for fault in Fault.__subclasses__() if fault.error is not None)
 CONTRIBUTORY = frozenset({c.VEC_DE, c.VEC_TS, c.VEC_NP, c.VEC_SS, c.VEC_GP})
 
 

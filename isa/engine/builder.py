@@ -93,6 +93,7 @@ class Native(NativeWords):
     """Compiles one instruction after another; `isa.language.Builder` documents the operations."""
 
     model_flags: Any = DEFAULT.eflags
+    refuses_certain_faults = False
     model_cr4: Any = DEFAULT.cr4  # code is made for the default processor
 
     def __init__(self, known: Mapping[int, int] = MappingProxyType(FLAT), intercepted: int = 0) -> None:

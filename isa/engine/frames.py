@@ -26,6 +26,8 @@ class Target(Protocol):
     code: Code
     intrinsics: dict[str, Callable[..., Any]]
     """Routines of `isa`, by their full names, that the builder has its own way for."""
+    refuses_certain_faults: bool
+    """Whether a routine that never returns is none to compile: TraceError."""
 
     def fault(self, fault: Any) -> None:
         """Leave: the instruction faults."""
@@ -176,6 +178,8 @@ class Frame:
     def finish(self, signal: Any) -> Any:
         """The end of the function: its value, merged from all ways that returned."""
         if not self.returns:
+            if signal is ENDED and self.target.refuses_certain_faults:
+                raise TraceError("it faults whatever happens")
             return signal.value if isinstance(signal, Return) else None
         code = self.target.code
         if signal is not ENDED and code.here.end is None:

@@ -31,9 +31,9 @@ from isa.engine.threadedbuilder import Threaded
 from isa.engine.trace import run
 from isa.engine.words import Value, Word, text, truth
 from isa.state import CPL, SHADOW
-from isa.table import BY_NAME, ROWS, Sensitive
+from isa.table import ROWS, Sensitive
 
-_SINGLE = frozenset(BY_NAME[name].index for name in ("in", "out"))  # the string forms store besides
+_SINGLE = frozenset({"in", "out"})  # the string forms store besides
 
 
 class Handler(Threaded):
@@ -54,8 +54,7 @@ class Handler(Threaded):
         try:
             self.before, self.awake = self.save(), 0
             if self.sensitive:
-                wanted = self.context_byte(TRAPS, self.shape.row)
-                second = self._trapping((self.initial(CPL) == 0) | (wanted == 0), wanted)
+                second = self._trapping(self.context_byte(TRAPS, self.shape.row))
             else:
                 second = ""
             run(ROWS[self.shape.row].define, self, self.insn)
@@ -65,11 +64,12 @@ class Handler(Threaded):
             tracing.reset(token)
         return self.text() + second
 
-    def _trapping(self, executes: Any, wanted: Any) -> str:
-        """Unless it `executes` here the instruction goes to the monitor. Where the monitor's code is compiled
-        too, the text of that."""
+    def _trapping(self, wanted: Any) -> str:
+        """Below CPL 0 the instruction goes to the monitor if that has `wanted` it. Where the monitor's code is
+        compiled too, the text of that."""
         from isa.engine.virtual import is_emulated, virtual_ir, virtual_name
 
+        executes: Any = (self.initial(CPL) == 0) | (wanted == 0)
         if not is_emulated(self.insn):
             self.guard(executes)
             return ""
@@ -97,7 +97,7 @@ class Handler(Threaded):
     def _access(self, port: Any, w: int, way: int) -> None:
         """All is checked: the device is Python's, and so is the end of the instruction (`threaded`). Where
         something follows on it, the reference engine runs it from the beginning."""
-        if self.shape.row not in _SINGLE or self.shape.weight != 1:
+        if ROWS[self.shape.row].name not in _SINGLE or self.shape.weight != 1:
             self._guarded()
             return
         flags: Any = self.system_flags()

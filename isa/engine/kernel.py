@@ -37,6 +37,7 @@ from isa.engine.context import (
     ADDRESS,
     AS_CPL,
     ATTENTION,
+    DELIVERIES,
     ERROR,
     FAULTED,
     FAULTS,
@@ -69,7 +70,7 @@ from isa.engine.records import runtime_ir
 from isa.engine.routine import Arrival, Routine
 from isa.engine.ssa import METADATA
 from isa.engine.trace import run
-from isa.engine.words import Value
+from isa.engine.words import Value, Word
 from isa.mmu import walk
 from isa.state import ATTR, BASE, CPL, CR0, CR2, EIP, LIMIT, SHADOW
 from isa.tlb import (
@@ -361,6 +362,13 @@ def _fault(b: Routine) -> None:
     b.if_((wanted != 0) & (vector == VEC_PF), lambda: b.leave_for(FAULTED))
     b.guard((wanted == 0) & (b.context(QUIET) != 0))
     b._context_store(RETURN, b.here)
+    from_user: Any = b.state_word(CPL) == 3
+    slot: Any = (vector << 1) + from_user.widen(64)
+    table = b.code.value(f"getelementptr i64, ptr %ctx, i64 {DELIVERIES}", 64).text
+    at = b.code.value(f"getelementptr i64, ptr {table}, i64 {slot.text}", 64).text
+    hot: Any = b.code.value(f"load ptr, ptr {at}", 64, pure=False)
+    none = b.code.value(f"icmp eq ptr {hot.text}, null", 1)
+    b.if_(none == 0, lambda: b.tail(hot.text))
     plain: Any = b.code.value(f"icmp eq i64 {b.context(ERROR).text}, {NO_ERROR}", 1)
     b.if_(plain, lambda: b.tail("@deliver_plain"))
     b.tail("@deliver_error")
@@ -379,15 +387,25 @@ def deliver_software(b: Any, vector: Any, return_eip: Any) -> None:
     interrupt(b, vector, None, return_eip, SOFTWARE)
 
 
-def _deliver_plain(b: Routine) -> None:
-    run(deliver_fault, b, _vector(b), None, b.context(RETURN, "i32", 32), 0)
+def deliver_plain(b: Routine, vector: Word) -> None:
+    """The body of a delivery without an error code."""
+    run(deliver_fault, b, vector, None, b.context(RETURN, "i32", 32), 0)
     _enter_handler(b, FAULTS, "%left")
+
+
+def deliver_error(b: Routine, vector: Word) -> None:
+    """Of one with an error code."""
+    error, address = b.context(ERROR, "i32", 32), b.context(ADDRESS, "i32", 32)
+    run(deliver_fault, b, vector, error, b.context(RETURN, "i32", 32), address)
+    _enter_handler(b, FAULTS, "%left")
+
+
+def _deliver_plain(b: Routine) -> None:
+    deliver_plain(b, _vector(b))
 
 
 def _deliver_error(b: Routine) -> None:
-    error, address = b.context(ERROR, "i32", 32), b.context(ADDRESS, "i32", 32)
-    run(deliver_fault, b, _vector(b), error, b.context(RETURN, "i32", 32), address)
-    _enter_handler(b, FAULTS, "%left")
+    deliver_error(b, _vector(b))
 
 
 def _deliver_software(b: Routine) -> None:

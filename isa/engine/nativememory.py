@@ -38,18 +38,18 @@ class Memory:
 
     # -- through a segment ------------------------------------------------------------------------
     def load(self: Threaded, segment: int, offset: Word, w: int) -> Word:  # type: ignore[misc]
-        return self._load(_linear(self, segment, offset, w >> 3, READ_END), w, AS_CPL)
+        return self._load(linear_of(self, segment, offset, w >> 3, READ_END), w, AS_CPL)
 
     def load_rmw(self: Threaded, segment: int, offset: Word, w: int) -> Word:  # type: ignore[misc]
-        linear = _linear(self, segment, offset, w >> 3, WRITE_END)
+        linear = linear_of(self, segment, offset, w >> 3, WRITE_END)
         pointer(self, linear, w >> 3, AS_CPL | STORE)
         return self._load(linear, w, AS_CPL)
 
     def store(self: Threaded, segment: int, offset: Word, value: Word, w: int) -> None:  # type: ignore[misc]
-        self._store(_linear(self, segment, offset, w >> 3, WRITE_END), value, w, AS_CPL)
+        self._store(linear_of(self, segment, offset, w >> 3, WRITE_END), value, w, AS_CPL)
 
     def probe(self: Threaded, segment: int, offset: Word, size: int) -> None:  # type: ignore[misc]
-        pointer(self, _linear(self, segment, offset, size, WRITE_END), size, AS_CPL | STORE)
+        pointer(self, linear_of(self, segment, offset, size, WRITE_END), size, AS_CPL | STORE)
 
     # -- linear -----------------------------------------------------------------------------------
     def load_system(self: Threaded, linear: Word, w: int) -> Word:  # type: ignore[misc]
@@ -79,7 +79,7 @@ class Memory:
         self.code.effect(f"store i{w} {text(fit(value, w))}, ptr {at}, align 1")
 
 
-def _linear(b: Threaded, segment: int, offset: Word, size: int, ends: int) -> Word:
+def linear_of(b: Threaded, segment: int, offset: Word, size: int, ends: int) -> Word:
     """The linear address of an access through a segment that allows it.
 
     What has been checked for a wider access nearby, as a frame on the stack, is not checked again.

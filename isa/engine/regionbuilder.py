@@ -313,17 +313,20 @@ class RegionBuilder(Threaded):
                 self.changed.add(n)
                 self.code.effect(f"store i32 {text(fit(word, 32))}, ptr %a{n}")
 
-    def _out(self, eip: int | Word, done: int, *, again: bool = False) -> None:
-        """Leave for a place, or for an EIP; `done` is what the piece has counted, `again` asks for `@redo`."""
+    def _out(self, place: int, done: int, *, again: bool = False) -> None:
+        """Leave for a place; `done` is what the piece has counted, `again` asks for `@redo`."""
+        self._leave_for("again" if again else "out", place, done)
+
+    def _away(self, eip: Word) -> None:
+        """Leave for an EIP, which may be a constant too: of a register that was just loaded."""
+        self._leave_for("away", eip, 0)
+
+    def _leave_for(self, label: str, where: Word, done: int) -> None:
         code = self.code
         left = code.value(f"sub i64 {text(self.left)}, {done}", 64).text if done else text(self.left)
         code.effect(f"store i64 {left}, ptr %aleft")
-        if isinstance(eip, int):
-            code.effect(f"store i32 {eip}, ptr %aplace")
-            code.current().end = f"br label %{'again' if again else 'out'}"
-        else:
-            code.effect(f"store i32 {text(fit(eip, 32))}, ptr %aplace")
-            code.current().end = "br label %away"
+        code.effect(f"store i32 {text(fit(where, 32))}, ptr %aplace")
+        code.current().end = f"br label %{label}"
 
     # -- control ----------------------------------------------------------------------------------
     def _stack_mask(self, b: Any) -> Word:

@@ -152,7 +152,7 @@ class Region(RegionBuilder):
         elif ROWS[insn.row].name == "ret" and piece.goals:
             self._return(piece, self.eip)
         else:
-            self._out(self.eip, 0)
+            self._away(self.eip)
 
     def _fork(self, piece: Piece, taken: Value, goal: int | None, after: int) -> None:
         origin = self.code.current()
@@ -175,7 +175,7 @@ class Region(RegionBuilder):
             self._edge(piece, goal)
             cases.append(f"i32 {goal}, label %{way.label}")
         away = code.open()
-        self._out(eip, 0)
+        self._away(eip)
         origin.end = f"switch i32 {text(fit(place, 32))}, label %{away.label} [ {' '.join(cases)} ]"
 
     def _edge(self, piece: Piece, goal: int) -> None:

@@ -12,6 +12,8 @@ again, and nothing leads to the region any more. Code that keeps changing is lef
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,18 +21,22 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from isa import consts as c
-from isa.engine.context import FLAT
+from isa.engine.context import DELIVERIES, FAULTS, FLAT, VIRTUAL
 from isa.engine.regionform import Plan, compilable, form
 from isa.engine.regionstore import RegionStore, name_of
 from isa.engine.words import TraceError
 from isa.insn import Insn
-from isa.state import ATTR, BASE, EIP, LIMIT
+from isa.state import ATTR, BASE, CPL, EIP, LIMIT
+from isa.table import ROWS
 
 if TYPE_CHECKING:
     from isa.engine.library import Library
     from isa.engine.pool import Pool
     from isa.engine.threaded import Threaded
+    from isa.engine.transfer import Delivery
 
+TRANSFERS = frozenset({"int", "iret"})  # compiled for the tables that they meet (`transfer`)
+VECTORS = VIRTUAL - FAULTS
 DATA_SEGMENTS = (c.ES, c.SS, c.DS, c.FS, c.GS)
 
 
@@ -41,6 +47,7 @@ class Pace:
     slice: int = 300_000  # between two samples, at first; they grow where regions do the work
     longest: int = 10_000_000
     hot: int = 800_000  # instructions that samples in new code of a page stand for, to make a region
+    faults: int = 20_000  # deliveries of a vector, to compile its delivery
     background: bool = True
     changes: int = 8  # regions lost to stores before a page is left to the handlers
     regions: int = 4096  # for one processor
@@ -60,20 +67,30 @@ class _Page:
     version: int = 0  # of the page's records
 
 
+Install = Callable[[int], None]  # given the address of a function
+
+
 @dataclass(slots=True, frozen=True)
 class _Ready:
-    """A region that waits to be put in place."""
+    """A function that is compiled, and how to put it in place."""
 
-    page: tuple[int, int]
-    version: int
-    plan: Plan
     address: int
+    install: Install
 
 
 @cache
 def store_of(library: Library) -> RegionStore:
     """The compiled regions of this process."""
     return RegionStore(library.addresses)
+
+
+def _region_ir(name: str, plan: Plan, known: dict[int, int]) -> str:
+    """The module of a region."""
+    from isa.engine.kernel import DECLARATIONS
+    from isa.engine.regioncode import Region
+    from isa.engine.ssa import METADATA
+
+    return DECLARATIONS + Region(name, plan, known).trace() + METADATA
 
 
 class Regions:
@@ -86,6 +103,8 @@ class Regions:
         self.slice = self.pace.slice
         self.pages: dict[tuple[int, int], _Page] = {}
         self.made = 0
+        self.delivered = [0] * VECTORS  # faults of each vector that native code has delivered and told
+        self.deliveries: dict[int, Delivery] = {}  # what was compiled for them, by place in the context
         self._since = 0
         self._noise = 1
         self._ready: list[_Ready] = []
@@ -109,6 +128,7 @@ class Regions:
 
     def _sample(self, count: int) -> None:
         """Look where execution is; the sample stands for `count` instructions."""
+        self._count_faults()
         engine = self.native.engine
         linear = (self.native.cpu.s[EIP] + engine.cs_base) & c.M32
         number = engine.tlb.fetch[engine.user][linear >> 12]
@@ -148,7 +168,11 @@ class Regions:
 
         page.covered.add(place)
         first = look(place)
-        if first is None or not compilable(first) or self.made >= self.pace.regions:
+        if first is None or self.made >= self.pace.regions:
+            return
+        if ROWS[first.row].name in TRANSFERS:
+            self._make_transfer((number, key), place, first)
+        if not compilable(first):
             return
         plan = form(place, look)
         if plan is None or any(
@@ -158,16 +182,59 @@ class Regions:
         page.covered |= {at for piece in plan.pieces.values() for at, _ in piece.insns}
         known = self._known()
         name = name_of(plan, known, engine.bits)
+        self._have(name, lambda: _region_ir(name, plan, known), self._into((number, key), plan.heads))
+
+    def _make_transfer(self, page: tuple[int, int], place: int, insn: Insn) -> None:
+        """Compile the transfer that is about to be executed, for the tables as they are."""
+        from isa.engine.transfer import Transfer
+
+        cpu = self.native.cpu
+        at = (cpu.s[EIP] + self.native.engine.cs_base) & c.M32
+        policy = cpu.policy
+        trapping = insn.row in policy.instructions or policy.software_interrupts
+        if at & 0xFFF != place or trapping or insn.row in self.pool.reference_only:
+            return
+        with suppress(TraceError):
+            name, ir = Transfer(insn, cpu.s, cpu.peek).module()
+            self._have(name, lambda: ir, self._into(page, (place,)))
+
+    def _count_faults(self) -> None:
+        """Compile the delivery of what is delivered often, from the level that is executed."""
+        context, pace = self.native.context, self.pace
+        for vector in range(VECTORS):
+            if self.delivered[vector] + context[FAULTS + vector] >= pace.faults and not self._busy():
+                self.delivered[vector] = -context[FAULTS + vector]
+                self._make_delivery(vector)
+
+    def _make_delivery(self, vector: int) -> None:
+        from isa.engine.transfer import Delivery
+
+        cpu, context = self.native.cpu, self.native.context
+        at = DELIVERIES + 2 * vector + (cpu.s[CPL] == 3)
+        known = self.deliveries.get(at)
+        if (known is not None and known.holds(cpu.s)) or self.made >= self.pace.regions:
+            return
+
+        def install(address: int) -> None:
+            context[at] = address
+
+        with suppress(TraceError):
+            made = self.deliveries[at] = Delivery(vector, cpu.s, cpu.peek)
+            name, ir = made.module()
+            self._have(name, lambda: ir, install)
+
+    def _have(self, name: str, text: Callable[[], str], install: Install) -> None:
+        """Compile a function, or find it compiled, and put it in place."""
         self.made += 1
         found = store_of(self.native.library).find(name)
+        job = (name, text, install)
         if found:
-            self._put(_Ready((number, key), page.version, plan, found))
+            install(found)
         elif self.pace.background:
-            job = (_Ready((number, key), page.version, plan, 0), name, known)
             self._thread = Thread(target=self._compile_beside, args=job, name="vmsim-regions")
             self._thread.start()
         else:
-            self._compile(_Ready((number, key), page.version, plan, 0), name, known)
+            self._compile(*job)
             self._install()
 
     def _known(self) -> dict[int, int]:
@@ -181,44 +248,45 @@ class Regions:
                 known[BASE + n] = 0
         return known
 
-    def _compile_beside(self, wanted: _Ready, name: str, known: dict[int, int]) -> None:
-        """Compile a region in a thread of its own: what LLVM or the host refuse is left to the handlers."""
+    def _compile_beside(self, name: str, text: Callable[[], str], install: Install) -> None:
+        """Compile in a thread of its own: what LLVM or the host refuse is left to the handlers."""
         with suppress(RuntimeError, OSError):
-            self._compile(wanted, name, known)
+            self._compile(name, text, install)
 
-    def _compile(self, wanted: _Ready, name: str, known: dict[int, int]) -> None:
-        """Compile a region, to be put in place at the end of a slice."""
-        from isa.engine.kernel import DECLARATIONS
-        from isa.engine.regioncode import Region
-        from isa.engine.ssa import METADATA
-
+    def _compile(self, name: str, text: Callable[[], str], install: Install) -> None:
+        """Compile a function, to be put in place at the end of a slice."""
         try:
-            ir = DECLARATIONS + Region(name, wanted.plan, known).trace() + METADATA
+            ir = text()
         except TraceError:
             return
         address = store_of(self.native.library).compile(name, ir)
         with self._lock:
-            self._ready.append(_Ready(wanted.page, wanted.version, wanted.plan, address))
+            self._ready.append(_Ready(address, install))
 
     # -- records ----------------------------------------------------------------------------------
     def _install(self) -> None:
         with self._lock:
             ready, self._ready = self._ready, []
-        for region in ready:
-            self._put(region)
+        for one in ready:
+            one.install(one.address)
 
-    def _put(self, region: _Ready) -> None:
-        """Let the records of the heads lead to the region, if the page is still what it was."""
-        page, pool = self.pages.get(region.page), self.pool
-        number, key = region.page
-        if page is None or page.version != region.version:
-            return
-        for place in region.plan.heads:
-            index = pool.of_page[number][place | key]
-            if not pool.originals[index]:
-                pool.originals[index] = pool.handler(index)
-                page.heads.append(index)
-            pool.set_handler(index, region.address)
+    def _into(self, which: tuple[int, int], heads: tuple[int, ...]) -> Install:
+        """Let the records of the heads lead to a function, if the page is still what it is now."""
+        pool, version = self.pool, self.pages[which].version
+        number, key = which
+
+        def install(address: int) -> None:
+            page = self.pages.get(which)
+            if page is None or page.version != version:
+                return
+            for place in heads:
+                index = pool.of_page[number][place | key]
+                if not pool.originals[index]:
+                    pool.originals[index] = pool.handler(index)
+                    page.heads.append(index)
+                pool.set_handler(index, address)
+
+        return install
 
     def forget(self, number: int) -> None:
         """The code of a page has changed; records of instructions that have are stubs."""
@@ -240,6 +308,7 @@ class Regions:
         for page in self.pages.values():
             for index in page.heads:
                 self.pool.set_handler(index, self.pool.originals[index])
+        self.native.context[DELIVERIES : DELIVERIES + 2 * VECTORS] = array("Q", bytes(16 * VECTORS))
         self.forget_all()
 
     def forget_all(self) -> None:

@@ -22,7 +22,9 @@ from isa.engine.regionform import Plan
 from isa.engine.store import version
 
 KEPT = 512  # files; a region takes 2 to 20 KB
-KERNEL = ("dispatch", "redo", "h_flags", "h_cf", "h_of", "h_beside")
+KERNEL = (
+    "dispatch redo spent guard attention fill deliver_plain deliver_error h_flags h_cf h_of h_beside".split()
+)
 
 
 def name_of(plan: Plan, known: Mapping[int, int], bits: int) -> str:

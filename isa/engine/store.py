@@ -24,7 +24,8 @@ MANY = 16  # files that are better one
 TOGETHER = 32  # objects that are written at a time, if the process lasts so long
 KERNEL = "kernel"
 KERNEL_NAMES = tuple(
-    "enter interrupt elsewhere unresolved outside dispatch redo deliver_hardware h_flags h_cf h_of h_beside".split()
+    "enter interrupt elsewhere unresolved outside dispatch redo spent guard attention fill deliver_hardware "
+    "deliver_plain deliver_error h_flags h_cf h_of h_beside".split()
 )
 KERNEL_SIZE = 100  # handlers that take as long to compile, about
 _PACKAGE = Path(__file__).resolve().parent.parent

@@ -233,6 +233,8 @@ class Threaded:
         ):
             for n in range(first, last):
                 if self.context[n]:
+                    if what == "fault" and self.regions is not None:
+                        self.regions.delivered[n - first] += self.context[n]
                     if tell is not None:
                         tell(what, n - first, self.context[n])
                     self.context[n] = 0

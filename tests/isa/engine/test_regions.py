@@ -16,12 +16,13 @@ import pytest
 import region_programs
 import test_native_engine
 import test_native_smc
+from hostile_kernels import MEMORY, hostile_kernel
 from random_kernels import random_kernel
 
 from isa.asm import assemble
 from isa.cpu import Cpu
 from isa.decode import decode
-from isa.engine import regions, regionstore
+from isa.engine import regions, regionstore, transfer
 from isa.engine.native import available
 from isa.engine.regionform import WORTH, Plan, form
 from isa.insn import Insn
@@ -31,9 +32,10 @@ from vmm.modes import MODES
 pytestmark = pytest.mark.skipif(not available(), reason="llvmlite is not installed")
 
 SEED = int(os.environ.get("VMSIM_SEED", random.SystemRandom().getrandbits(24)))
-EAGER = regions.Pace(slice=400, longest=3000, hot=1, background=False, changes=3, regions=12)
+EAGER = regions.Pace(slice=400, longest=3000, hot=1, faults=1, background=False, changes=3, regions=12)
 PROGRAMS, STOPS, LENGTH = 25, 12, 20_000
 KERNELS = 8
+HOSTILE, HOSTILE_BUDGET = 10, 12_000
 GUESTS = [case for case in test_native_engine.CASES if case[1] in ("native", "full", "rewrite")]
 
 
@@ -41,14 +43,19 @@ GUESTS = [case for case in test_native_engine.CASES if case[1] in ("native", "fu
 def eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Eager regions, and the numbers of the pages that got one."""
     placed: list[int] = []
-    put = regions.Regions._put
+    into = regions.Regions._into
 
-    def note(self: regions.Regions, region: regions._Ready) -> None:
-        placed.append(region.page[0])
-        put(self, region)
+    def note(self: regions.Regions, which: tuple[int, int], heads: tuple[int, ...]) -> regions.Install:
+        install = into(self, which, heads)
+
+        def noted(address: int) -> None:
+            placed.append(which[0])
+            install(address)
+
+        return noted
 
     monkeypatch.setattr(regions, "PACE", EAGER)
-    monkeypatch.setattr(regions.Regions, "_put", note)
+    monkeypatch.setattr(regions.Regions, "_into", note)
     print(f"VMSIM_SEED={SEED}")
     yield placed
 
@@ -63,6 +70,30 @@ def test_random_programs(base: int, eager: list[int]) -> None:
         mixture = [r.choice(("reference", "native", "handlers")) for _ in stops]
         assert region_programs.run(code, stops, mixture, base=base) == expected, (seed, mixture)
     assert len(eager) > PROGRAMS
+
+
+@pytest.fixture
+def transfers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What INTs, IRETs and deliveries were compiled."""
+    made: list[str] = []
+    module = transfer.Expecting.module
+
+    def noted(self: transfer.Expecting) -> tuple[str, str]:
+        found = module(self)
+        made.append(str(self.insn) if isinstance(self, transfer.Transfer) else "a fault")
+        return found
+
+    monkeypatch.setattr(transfer.Expecting, "module", noted)
+    return made
+
+
+def test_hostile_kernels_change_tables_under_what_is_compiled_for_them(transfers: list[str]) -> None:
+    for seed in range(SEED, SEED + HOSTILE):
+        made = hostile_kernel(seed)
+        test_native_engine.compare(
+            lambda made=made: Machine(made, memory=MEMORY), HOSTILE_BUDGET, f"{seed} hostile", mixtures=1
+        )
+    assert len(transfers) > HOSTILE
 
 
 @pytest.mark.parametrize(("name", "mode"), GUESTS)
