@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isa import flags
-from isa.consts import ARITHMETIC, ATTR_DB, CS, M16, M32, PAGE_SIZE, SS
+from isa.consts import ARITHMETIC, ATTR_DB, CS, ESP, M16, M32, PAGE_SIZE, SS
 from isa.engine.builder import Exit, Native, Saved
 from isa.engine.context import PAGE_EIP, STORE
 from isa.engine.nativememory import entry
@@ -23,13 +23,14 @@ from isa.engine.ssa import LIKELY, Block, Code, Pick
 from isa.engine.threadedbuilder import Threaded
 from isa.engine.words import Value, Word, fit, mask, text, truth
 from isa.faults import Fault, NotModelled
-from isa.insn import Insn
+from isa.insn import Insn, Kind, Operand
 from isa.memory import CODE_BITS_AT_ONCE
 from isa.state import ATTR, BASE, EFLAGS, LIMIT
 from isa.tlb import CODE, VALID, WRITE
 
 VARIABLES = (*range(8), EFLAGS)
 WINDOW = CODE_BITS_AT_ONCE  # bytes; accesses further from each other are looked up by themselves
+NOWHERE = 1 << 40  # no linear address: no page is kept
 REPEAT = 1  # what `eip` is on the ways on which an instruction repeats itself
 
 
@@ -109,6 +110,8 @@ class RegionBuilder(Threaded):
         self.cached: dict[int, Word] = {}
         self.stored = self.record
         self.place = 0
+        self.operands: tuple[Operand, ...] = ()
+        self.kept: dict[tuple[int, int, int], int] = {}  # operands whose last page is kept
         self.done = 0
         self.left: Word = 0
         self.cold: str | None = None
@@ -116,7 +119,7 @@ class RegionBuilder(Threaded):
     def begin(self, place: int, insn: Insn) -> None:
         """Start compiling the instruction at a place."""
         goal = goal_of(place, insn)
-        self.place, self.cold, self.eip = place, None, None
+        self.place, self.cold, self.eip, self.operands = place, None, None, insn.operands
         self.direct = goal is not None and 0 <= goal < PAGE_SIZE
         self.here, self.next = Address(self, place), Address(self, place + insn.length)
         self.before = self.save()
@@ -235,7 +238,52 @@ class RegionBuilder(Threaded):
         return code.value(f"getelementptr i8, ptr {window.pointer}, i64 {offset}", 64).text
 
     def _window(self, linear: Value, at: int, size: int, access: int) -> _Window:
-        """Look an address up."""
+        """Where an address lies in the host: in the page of the last time, as a rule, else it is looked up.
+
+        Nothing takes a translation away while a region runs.
+        """
+        code, kept = self.code, self._kept_page(access)
+        wide: Any = linear.widen(64)
+        inside: Any = wide - code.value(f"load i64, ptr %page{kept}", 64, pure=False)
+        near, same = (Value(code, "%" + code.name(), w) for w in (64, 1))
+        origin, line = code.current(), len(code.current().lines)
+        origin.lines += ["", ""]
+        miss = code.require(same)
+        hit = code.here
+        host = code.value(f"load ptr, ptr %host{kept}", 64, pure=False).text
+        known = code.value(f"getelementptr i8, ptr {host}, i64 {inside.text}", 64).text
+        code.here = miss
+        frame, keep, ask = self._translate(linear, access)
+        page: Any = wide & (mask(64) ^ mask(12))
+        first = code.value(f"select i1 {keep.text}, i64 {page.text}, i64 {NOWHERE}", 64).text
+        code.effect(f"store i64 {first}, ptr %page{kept}")
+        start = code.value(f"getelementptr i8, ptr %ram, i64 {frame.widen(64).text}", 64).text
+        code.effect(f"store ptr {start}, ptr %host{kept}")
+        low: Any = wide & mask(12)
+        found = code.value(f"getelementptr i8, ptr {start}, i64 {low.text}", 64).text
+        looked_up, join = code.current(), code.open()
+        hit.end = looked_up.end = f"br label %{join.label}"
+        pointer = code.value(
+            f"phi ptr [ {known}, %{hit.label} ], [ {found}, %{looked_up.label} ]", 64, pure=False
+        )
+
+        def write(first: int, count: int) -> None:
+            origin.lines[line] = f"{near.text} = add i64 {inside.text}, {first}"
+            origin.lines[line + 1] = f"{same.text} = icmp ule i64 {near.text}, {PAGE_SIZE - count}"
+            ask(first, count)
+
+        write(0, size)
+        return _Window(at, 0, size, write, pointer.text)
+
+    def _kept_page(self, access: int) -> int:
+        """The number of the variables that keep the page in which an operand was the last time."""
+        memory = next((o for o in self.operands if o.kind is Kind.MEM), None)
+        key = (access, ESP, -1) if memory is None else (access, memory.base, memory.index)
+        return self.kept.setdefault(key, len(self.kept))
+
+    def _translate(self, linear: Value, access: int) -> tuple[Value, Value, Callable[[int, int], None]]:
+        """Look an address up: the entry, whether the next access may take it for granted, and what writes the
+        questions about a window into the code."""
         code = self.code
         found, _ = entry(self, "%tlb", WRITE if access else 0, linear >> 12)  # type: ignore[arg-type]
         good: Any = (found & CODE) == VALID if access else found != 0
@@ -248,7 +296,7 @@ class RegionBuilder(Threaded):
         if beside is None:
             self.guard(plain)
 
-        def write(first: int, count: int) -> None:
+        def ask(first: int, count: int) -> None:
             block.lines[line] = f"{moved.text} = add i32 {low.text}, {first}"
             block.lines[line + 1] = f"{fits.text} = icmp ule i32 {moved.text}, {PAGE_SIZE - count}"
             if beside is not None:
@@ -257,11 +305,7 @@ class RegionBuilder(Threaded):
                 asked = f"ptr %ctx, i32 {found.text}, i32 {near}, i32 {count}"
                 beside.lines[1] = f"%ok_{beside.label} = call preserve_mostcc i1 @h_beside({asked})"
 
-        window = _Window(at, 0, size, write)
-        write(0, size)
-        place: Any = frame + low
-        window.pointer = code.value(f"getelementptr i8, ptr %ram, i64 {place.widen(64).text}", 64).text
-        return window
+        return frame, plain, ask
 
     def _beside(self, origin: Block, plain: Value, found: Value) -> tuple[Block, Value]:
         """A store into a page with code is like any other if there is no code where it goes.

@@ -35,7 +35,7 @@ from isa.engine.context import (
 )  # fmt: skip
 from isa.engine.frames import tracing
 from isa.engine.records import TAKES_OPERANDS, WORDS, Record
-from isa.engine.regionbuilder import REPEAT, RegionBuilder
+from isa.engine.regionbuilder import NOWHERE, REPEAT, RegionBuilder
 from isa.engine.regionform import JUMPS, Piece, Plan
 from isa.engine.shapes import goal_of
 from isa.engine.ssa import LIKELY, Block
@@ -204,6 +204,9 @@ class Region(RegionBuilder):
                 f"%i{n} = load i32, ptr %s{n}",
                 f"store i32 %i{n}, ptr %a{n}",
             ]
+        for n in self.kept.values():
+            lines += [f"%page{n} = alloca i64", f"store i64 {NOWHERE}, ptr %page{n}"]
+            lines += [f"%host{n} = alloca ptr", f"store ptr null, ptr %host{n}"]
         lines += [
             f"%offset_at = getelementptr i8, ptr %rec, i64 {R_OFFSET}",
             "%offset = load i32, ptr %offset_at",

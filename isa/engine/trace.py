@@ -25,6 +25,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from isa.engine import frames
+from isa.engine.rewritten import Rewritten
 from isa.engine.words import TraceError
 
 REFUSED = (
@@ -89,8 +90,24 @@ def _bind(fn: FunctionType) -> Callable[..., Any]:
 
 
 @functools.cache
+def _kept() -> Rewritten:
+    """What earlier processes have made."""
+    return Rewritten()
+
+
+@functools.cache
 def _compile(code: CodeType) -> CodeType | None:
     """Code of `make(_t, *free variables)`, which returns the rewritten function; None: nothing to do."""
+    kept = _kept()
+    found = kept.find(code)
+    if found is not None:
+        return found[0]
+    made = _rewrite(code)
+    kept.keep(code, made)
+    return made
+
+
+def _rewrite(code: CodeType) -> CodeType | None:
     node = _find(code)
     if isinstance(node, ast.Lambda) and not any(isinstance(x, _DECISIONS) for x in ast.walk(node)):
         return None
