@@ -13,6 +13,8 @@ from isa.engine.builder import Native
 from isa.engine.ssa import Path
 from isa.engine.words import Value, Word, fit, text, truth
 
+AT_ONCE = sum(1 << kind for kind in (flags.SUB, flags.INC, flags.DEC, flags.PACKED))
+
 
 class DynamicFlags(Native):
     """The flag operations of `isa.language.Builder` on records that are not known."""
@@ -44,9 +46,30 @@ class DynamicFlags(Native):
                 return self._select(is_packed, (r >> 7) & 1, (r >> ((op >> 8) - 1)) & 1)
             case "pf":
                 return self._select(is_packed, (r >> 2) & 1, flags.parity(flags.LOGIC, 32, r))
-            case "cf" | "of":
+            case "cf":
+                return self._carry()
+            case "of":
                 return self._ask(name, 1)
         return super()._flag(name, position)
+
+    def _carry(self) -> Word:
+        """CF: of the kinds that mostly come before INC, DEC, ADC and SBB at once, of others by asking."""
+        code, record = self.code, self.record
+        op: Any = record.op
+        x, y, r = (fit(word, 32) for word in (record.x, record.y, record.r))
+        kind: Any = op & 0xFF
+        origin = code.current()
+        quick, state = code.open(), self.save()
+        kept = self._select(kind == flags.PACKED, r & 1, y & 1)
+        first = Path(code.here, state, self._select(kind == flags.SUB, x < y, kept))
+        slow = code.open()
+        second = Path(code.here, state, self._ask("cf", 1))
+        code.here = origin
+        common: Any = (AT_ONCE >> kind & 1) != 0
+        origin.end = f"br i1 {common.text}, label %{quick.label}, label %{slow.label}"
+        origin.pure = False
+        carry: Word = code.meet([first, second])
+        return carry
 
     def _select(self, test: Value, yes: Any, no: Any) -> Value:
         """One of two truth words."""
