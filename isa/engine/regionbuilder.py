@@ -170,6 +170,10 @@ class RegionBuilder(Threaded):
             return one_flag(record, "cf")
         return Lazy(self.code, 1, lambda: self._of_record(record, super(RegionBuilder, self).cf))
 
+    def _carry(self) -> Word:
+        """Calculated where it is wanted, which may be on the way between two blocks: no place for branches."""
+        return self._ask("cf", 1)
+
     def _packed(self) -> Word:
         record = self.record
         return Lazy(self.code, 32, lambda: self._of_record(record, super(RegionBuilder, self)._packed))

@@ -132,10 +132,11 @@ def _reach(start: int, onward: Mapping[int, Iterable[int]]) -> set[int]:
     return seen
 
 
-def form(start: int, look: Look, limit: int = LIMIT) -> Plan | None:
+def form(start: int, look: Look, limit: int = LIMIT, worth: int = WORTH) -> Plan | None:
     """The region around a place; `look` gives the instruction at a place, None where it has no record.
 
-    None where there is none, or it would be left again at once: a loop around a system call.
+    None where there is none, or it would be left again at once, after less than `worth`: a loop around a system
+    call.
     """
     flow = _Flow(start, look, AROUND * limit)
     inside = flow.cycle(start)
@@ -146,7 +147,7 @@ def form(start: int, look: Look, limit: int = LIMIT) -> Plan | None:
     if not looping:
         inside = set(flow.insns)
     inside -= flow.holes
-    if len(inside) < WORTH and not (looping and _cyclic(flow, inside)):
+    if len(inside) < worth and not (looping and _cyclic(flow, inside)):
         return None
     heads = _heads(flow, inside)
     if not looping or not heads:

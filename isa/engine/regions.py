@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from isa import consts as c
 from isa.engine.context import DELIVERIES, FAULTS, FLAT, VIRTUAL
-from isa.engine.regionform import Plan, compilable, form
+from isa.engine.regionform import WORTH, Plan, compilable, form
 from isa.engine.regionstore import RegionStore, name_of
 from isa.engine.words import TraceError
 from isa.insn import Insn
@@ -47,6 +47,7 @@ class Pace:
     slice: int = 300_000  # between two samples, at first; they grow where regions do the work
     longest: int = 10_000_000
     hot: int = 800_000  # instructions that samples in new code of a page stand for, to make a region
+    worth: int = WORTH  # instructions of a region without a loop
     faults: int = 20_000  # deliveries of a vector, to compile its delivery
     background: bool = True
     changes: int = 8  # regions lost to stores before a page is left to the handlers
@@ -174,7 +175,7 @@ class Regions:
             self._make_transfer((number, key), place, first)
         if not compilable(first):
             return
-        plan = form(place, look)
+        plan = form(place, look, worth=self.pace.worth)
         if plan is None or any(
             insn.row in pool.reference_only for piece in plan.pieces.values() for _, insn in piece.insns
         ):

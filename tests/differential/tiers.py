@@ -16,8 +16,8 @@ from unicorn_child import NO_VECTOR, SLOT
 
 from isa.engine.kernel import DECLARATIONS
 from isa.engine.regioncode import Region
-from isa.engine.regionform import compilable, form
-from isa.engine.regions import _Page, _Ready
+from isa.engine.regionform import Plan, compilable, form
+from isa.engine.regions import Install, _Page
 from isa.engine.regionstore import RegionStore, name_of
 from isa.engine.shapes import target_offset
 from isa.engine.ssa import METADATA
@@ -65,32 +65,32 @@ class Regions(Handlers):
     def load(self, picture: bytes, code: bytes, forms: Sequence[Form]) -> None:
         super().load(picture, code, forms)
         self.inside: set[int] = set()
-        ready: list[tuple[int, str, _Ready]] = []
+        ready: list[tuple[int, str, Install]] = []
         texts: dict[str, str] = {}
         known = self.regions._known()
         for slot, chosen in enumerate(forms):
             made = self.plan(slot, chosen)
             if made is None:
                 continue
-            name = name_of(made.plan, known, self.bits)
+            plan, install = made
+            name = name_of(plan, known, self.bits)
             if name not in texts:
                 try:
-                    texts[name] = Region(name, made.plan, known).trace()
+                    texts[name] = Region(name, plan, known).trace()
                 except TraceError:
                     continue
-            ready.append((slot, name, made))
+            ready.append((slot, name, install))
         if not texts:
             return
         self.store = RegionStore(self.native.library.addresses)  # the code of the batch before is given up
         self.store._folder = None
         self.store.compile(next(iter(texts)), DECLARATIONS + "".join(texts.values()) + METADATA)
-        for slot, name, made in ready:
-            address = self.store._engine.get_function_address(name)
-            self.regions._put(_Ready(made.page, made.version, made.plan, address))
+        for slot, name, install in ready:
+            install(self.store._engine.get_function_address(name))
             self.inside.add(slot)
 
-    def plan(self, slot: int, chosen: Form) -> _Ready | None:
-        """The region that begins with a form, if there can be one."""
+    def plan(self, slot: int, chosen: Form) -> tuple[Plan, Install] | None:
+        """The region that begins with a form, if there can be one, and how to put it in place."""
         engine, pool = self.native.engine, self.native.pool
         if not compilable(chosen.insns[0]) or ROWS[chosen.insns[0].row].index in pool.reference_only:
             return None
@@ -103,12 +103,12 @@ class Regions(Handlers):
             ours = place <= at < place + SLOT and pool.is_made(number, at | key)
             return insns.get(at | key) if ours else None
 
-        plan = form(place, look)
+        plan = form(place, look, worth=1)
         if plan is None or place not in plan.heads:
             return None
         page = self.regions.pages.setdefault((number, key), _Page())
         page.covered |= {at for piece in plan.pieces.values() for at, _ in piece.insns}
-        return _Ready((number, key), page.version, plan, 0)
+        return plan, self.regions._into((number, key), plan.heads)
 
     def run(
         self, slot: int, form: Form, state: State, reference: Answer | None = None, beyond: int = 0

@@ -32,7 +32,9 @@ from vmm.modes import MODES
 pytestmark = pytest.mark.skipif(not available(), reason="llvmlite is not installed")
 
 SEED = int(os.environ.get("VMSIM_SEED", random.SystemRandom().getrandbits(24)))
-EAGER = regions.Pace(slice=400, longest=3000, hot=1, faults=1, background=False, changes=3, regions=12)
+EAGER = regions.Pace(
+    slice=400, longest=3000, hot=1, worth=1, faults=1, background=False, changes=3, regions=12
+)
 PROGRAMS, STOPS, LENGTH = 25, 12, 20_000
 KERNELS = 8
 HOSTILE, HOSTILE_BUDGET = 30, 12_000
