@@ -40,6 +40,7 @@ CHUNK = 1 << 16
 KERNELS = 12
 KERNEL_BUDGET = 3_000
 MIXTURES = 2
+TIERS = ("reference", "native", "handlers")
 
 
 @cache
@@ -119,7 +120,7 @@ def compare(make: Any, budget: int, seed: str, mixtures: int = MIXTURES) -> None
     total = max(1, whole.mode.count)
     stops = [*sorted(r.randrange(total + 1) for _ in range(STOPS)), budget]
     expected = run(make(), stops, ["reference"] * len(stops))
-    mixed = [[r.choice(("reference", "native")) for _ in stops] for _ in range(mixtures)]
+    mixed = [[r.choice(TIERS) for _ in stops] for _ in range(mixtures)]
     for engines in [["native"] * len(stops), *mixed]:
         found = run(make(), stops, engines)
         assert found[1] == expected[1], f"{seed}, {engines}"
@@ -138,10 +139,14 @@ def test_a_guest_does_the_same_in_every_engine(name: str, mode: str) -> None:
     compare(lambda: Machine(made, mode, memory=4 << 20), 400_000, f"{SEED} {name} {mode}")
 
 
+def loop_image(path: Path) -> Image:
+    program = assemble(path, defines={"ROUNDS": 2}, include_dirs=(guests.LIBRARY,))
+    return Image(path.stem, path, program.origin, program.entry, program.image, program)
+
+
 @pytest.mark.parametrize("path", LOOPS, ids=lambda path: path.stem)
 def test_a_loop_of_the_bench_does_the_same_in_every_engine(path: Path) -> None:
-    program = assemble(path, defines={"ROUNDS": 2}, include_dirs=(guests.LIBRARY,))
-    made = Image(path.stem, path, program.origin, program.entry, program.image, program)
+    made = loop_image(path)
     print(f"VMSIM_SEED={SEED}")
     compare(lambda: Machine(made, memory=16 << 20), LOOP_BUDGET, f"{SEED} {path.stem}")
 

@@ -104,6 +104,14 @@ def test_a_guest(name: str, mode: str) -> None:
     test_native_engine.compare(lambda: Machine(made, mode, memory=4 << 20), 150_000, f"{SEED} {name} {mode}")
 
 
+@pytest.mark.parametrize("path", test_native_engine.LOOPS, ids=lambda path: path.stem)
+def test_a_loop_of_the_bench(path: Path) -> None:
+    made = test_native_engine.loop_image(path)
+    test_native_engine.compare(
+        lambda: Machine(made, memory=16 << 20), test_native_engine.LOOP_BUDGET, f"{SEED} {path.stem}"
+    )
+
+
 @pytest.mark.parametrize("mode", ["native", "full"])
 def test_random_kernels(mode: str, eager: list[int]) -> None:
     for seed in range(SEED, SEED + KERNELS):
