@@ -146,6 +146,8 @@ class World:
             v[FPU_CS] = v[SEL + c.CS]
         if r[FPU_DS] == r[SEL + c.SS]:
             v[FPU_DS] = v[SEL + c.SS]
+        elif r[FPU_DS] == r[SEL + c.CS]:  # through a CS prefix
+            v[FPU_DS] = v[SEL + c.CS]
         self.virtual.engine.set_eflags((v[EFLAGS] & VIRTUAL_FLAGS) | (r[EFLAGS] & DIRECT_FLAGS))
 
     def adopt_segments(self) -> None:
