@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 import guests
-from isa.state import EFLAGS, EIP, FPU, FPU_END
+from isa.state import EFLAGS, EIP, FPU, FPU_DS, FPU_END
 from vmm import Machine, Outcome, load_image
 from vmm.image import Image
 from vmm.modes import MODES
@@ -114,3 +114,23 @@ def test_a_kernel_that_computes_is_at_any_stop_what_it_is_on_bare_hardware(mode,
         assert errors and switches
         raised += one[errors] and one[switches]
     assert raised
+
+
+@pytest.mark.parametrize("mode", FAITHFUL[1:])
+def test_the_selector_of_the_last_operand_is_the_one_that_bare_hardware_has(mode, tmp_path):
+    """Through CS and SS it would be that of ring 1."""
+    path = tmp_path / "operands.asm"
+    loads = (
+        f"    fld dword ptr {segment}:[area]\n    fstp st(0)\n    cli" for segment in ("cs", "ss", "ds", "cs")
+    )
+    path.write_text(FRAME.format(body="\n".join(loads)))
+    image = load_image(path, include_dirs=(guests.LIBRARY,))
+    bare, virtual = Machine(image, memory=MEMORY), Machine(image, mode, memory=MEMORY)
+    seen, ended, stop = set(), None, 0
+    while ended is None:
+        stop += 1
+        ended = bare.advance(stop)
+        assert virtual.advance(stop) == ended
+        assert state(virtual) == state(bare), stop
+        seen.add(bare.mode.guest.s[FPU_DS])
+    assert len(seen - {0}) == 2
