@@ -183,6 +183,7 @@ class Tally:
     rows: Counter[str] = field(default_factory=Counter)
     dropped: int = 0  # cases that touch memory that is not there
     crashes: int = 0
+    unsteady: int = 0  # cases to which the oracle, asked again alone, gave our answer
     regions: int = 0  # cases that began in a region
     accepted: Counter[str] = field(default_factory=Counter)
     wrong: dict[str, list[str]] = field(default_factory=dict)
