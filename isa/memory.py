@@ -11,7 +11,7 @@ shadows one) and may change: then `remapped` tells those who remember. Next: `mm
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from isa.consts import PAGE_SIZE
@@ -26,14 +26,13 @@ CODE_BITS_AT_ONCE = 56  # bytes whose code bits are sure to lie in 64 bits
 class CodePage:
     """The decoded instructions of one page, by offset in the page (16-bit code: | 0x1000)."""
 
-    __slots__ = ("bits", "insns", "number", "stand_ins", "uncounted", "watchers")
+    __slots__ = ("bits", "insns", "number", "uncounted", "watchers")
 
     def __init__(self, number: int, bits: memoryview) -> None:
         self.number = number  # the page is `Ram.code_offsets[number]`
         self.bits = bits  # bit n: byte n is of a decoded instruction
         self.insns: dict[int, Insn] = {}
         self.uncounted: frozenset[int] = frozenset()  # offsets whose instructions weigh nothing
-        self.stand_ins: Mapping[int, Insn] = {}  # offsets of INT3s of a monitor's: what each stands for
         self.watchers: list[
             Callable[[int, int, int], None]
         ] = []  # told the page's number, first and last byte

@@ -22,6 +22,7 @@ from isa.engine.context import (
     RETURN,
     TRAPS,
     VALUE,
+    VIRTUAL,
 )  # fmt: skip
 from isa.engine.frames import tracing
 from isa.engine.shapes import Shape
@@ -75,7 +76,7 @@ class Handler(Threaded):
         text = virtual_ir(self.shape)
         cold = self.code.require(executes)
         going_on, self.code.here = self.code.here, cold
-        self.guard(wanted == 2)
+        self.guard((wanted == 2) & (self.context(VIRTUAL) != 0))
         self.tail(f"@{virtual_name(self.shape)}")
         self.code.here = going_on
         return text

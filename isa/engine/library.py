@@ -73,22 +73,6 @@ class Library:
         _, fields, name = known
         return self.addresses.get(name, 0), fields, name
 
-    def stand_in(self, insn: Insn) -> tuple[int, bytes, str]:
-        """The same for what a monitor has put in the place of an instruction, as long as `insn` says; no name if
-        only the monitor itself can emulate it."""
-        from isa.engine.virtual import is_emulated, stand_in_ir, stand_in_name
-
-        if not is_emulated(insn):
-            return 0, b"", ""
-        shape, fields = shape_of(insn, False, SYMBOLIC)
-        name = stand_in_name(shape)
-        if name not in self.addresses and name not in self._texts:
-            try:
-                self._texts[name] = stand_in_ir(shape)
-            except TraceError:
-                return 0, b"", ""
-        return self.addresses.get(name, 0), fields, name
-
     def _handler_of(self, insn: Insn, near: bool) -> tuple[bytes, str]:
         """What `look_up` gives; the handler's text is there, or has been traced."""
         if not has_handler(insn):

@@ -165,8 +165,7 @@ class Pool:
         return bool(self.records[at : at + 8] != self.library.unresolved.to_bytes(8, "little"))
 
     def _make(self, number: int, offset: int, insn: Insn) -> None:
-        engine = self.engine
-        key = engine.key
+        key = self.engine.key
         index = self.slot(number, offset | key)
         at = index * RECORD_SIZE
         after = offset + insn.length
@@ -177,10 +176,6 @@ class Pool:
         handler, fields, name = self.library.look_up(insn, target is not None)
         if insn.row in self.reference_only:
             handler, name = 0, ""
-        stood_for = engine.ram.code[engine.ram.code_offsets[number]].stand_ins.get(offset)
-        if stood_for is not None:
-            found = self.library.stand_in(stood_for)
-            handler, fields, name = found if found[2] else (handler, fields, name)
         follower = self.slot(number, after | key if after < c.PAGE_SIZE else 0x2000)
         goal = follower if target is None else self.slot(number, target | key)
         if not handler:

@@ -17,7 +17,7 @@ from typing import Any
 
 from isa import state
 from isa.consts import AC, ARITHMETIC, DF, FLAGS_ONE, ID, IF, M32, NT, RF, TF
-from isa.engine.context import ARGUMENTS, EXECUTED, PENDING, VIRTUAL
+from isa.engine.context import EXECUTED, PENDING, VIRTUAL
 from isa.engine.frames import tracing
 from isa.engine.handler import Handler
 from isa.engine.shapes import Shape
@@ -64,9 +64,9 @@ class VirtualWords(Words):
 class VirtualHandler(Handler):
     """The second handler of a shape."""
 
-    def __init__(self, shape: Shape, name: str = "") -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
-        self.name = name or virtual_name(shape)
+        self.name = virtual_name(shape)
         self.s = VirtualWords(self)
 
     def eflags(self) -> Word:
@@ -97,21 +97,12 @@ class VirtualHandler(Handler):
                 self._finish()
         finally:
             tracing.reset(token)
-        return self.text()
+        text = self.text()
+        return text.replace("define i32", "define internal i32", 1)
 
     def head(self) -> list[str]:
-        """The virtual processor; without one the monitor in Python has to do it."""
-        return [
-            *super().head(),
-            f"%at_virtual = getelementptr i64, ptr %ctx, i64 {VIRTUAL}",
-            "%virtual = load ptr, ptr %at_virtual",
-            "%absent = icmp eq ptr %virtual, null",
-            "br i1 %absent, label %none, label %some",
-            "none:",
-            f"%asked = musttail call i32 @guard({ARGUMENTS})",
-            "ret i32 %asked",
-            "some:",
-        ]
+        at = f"getelementptr i64, ptr %ctx, i64 {VIRTUAL}"
+        return ["entry:", f"%at_virtual = {at}", "%virtual = load ptr, ptr %at_virtual"]
 
     def tally(self) -> None:
         self.add_context(EXECUTED + self.shape.row, 1)
@@ -124,14 +115,4 @@ def virtual_name(shape: Shape) -> str:
 
 def virtual_ir(shape: Shape) -> str:
     """IR of the second handler of a shape. Raises TraceError."""
-    return VirtualHandler(shape).trace().replace("define i32", "define internal i32", 1)
-
-
-def stand_in_name(shape: Shape) -> str:
-    """The symbol of the handler of what stands for an instruction."""
-    return f"{shape.name}_s"
-
-
-def stand_in_ir(shape: Shape) -> str:
-    """IR of the same for what a monitor has put in the instruction's place, INT3. Raises TraceError."""
-    return VirtualHandler(shape, stand_in_name(shape)).trace()
+    return VirtualHandler(shape).trace()

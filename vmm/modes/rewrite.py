@@ -40,7 +40,7 @@ from isa.state import (
 from isa.table import BY_NAME, ROWS
 from vmm.events import Translated
 from vmm.machine import BREAKPOINT, Stop
-from vmm.modes.deprivileged import EVERY_FAULT, NAMES
+from vmm.modes.deprivileged import EVERY_FAULT
 from vmm.modes.observing import Observing
 from vmm.monitor import events
 from vmm.monitor.cpu import MonitorBug
@@ -91,8 +91,6 @@ class Rewrite(Observing):
         self.missed = False  # an indirect jump left it
         self.trace_faults: Counter[int] = Counter()
         self.simulated: set[int] = set()
-        self.cpu.virtual = self.guest
-        self.cpu.on_tally = self.tally
 
     def _own_tables(self) -> None:
         """The real tables have nothing for ring 3: every segment load and port of a program's traps."""
@@ -100,16 +98,6 @@ class Rewrite(Observing):
         s[GDT_LIMIT] = s[LIMIT + c.LDTR] = s[LIMIT + c.TR] = 0
         s[GDT_BASE], s[IDT_BASE], s[IDT_LIMIT] = MONITOR_GDT, MONITOR_IDT, IDT_SIZE - 1
         s[CR4] |= c.CR4_TSD
-
-    def run(self, until: int) -> Stop | None:
-        self.cpu.detailed = self.ledger.listening
-        return super().run(until)
-
-    def tally(self, what: str, number: int, times: int) -> None:
-        """What compiled monitor code has done for call-outs that did not leave native code."""
-        self.ledger.traps[f"callout: {NAMES[number]}"] += times
-        self.ledger.work["call-outs"] += times
-        self.ledger.work["instructions emulated"] += times
 
     def settle(self) -> None:
         """Counted in the cache, reported here."""
@@ -228,7 +216,7 @@ class Rewrite(Observing):
     def _planted(self, site: Site) -> Stop | None:
         """An INT3 of the translator's."""
         if site.piece.leave is Leave.CALL_OUT:
-            return self._call_out(site)
+            return self._call_out()
         self.ledger.work["dispatches"] += 1
         if site.piece.leave is Leave.EXIT:
             self.waiting = site.link
@@ -243,16 +231,12 @@ class Rewrite(Observing):
         self.missed = True
         return None
 
-    def _call_out(self, site: Site) -> Stop | None:
+    def _call_out(self) -> Stop | None:
         insn = self._peek_insn()
         name = ROWS[insn.row].name if insn is not None else "no instruction"
         self.ledger.work["call-outs"] += 1
         self.trapped(f"callout: {name}", insn, "the translation leaves the cache here")
-        stop = self.interpret()
-        if site.piece.stands_for is not None and self.guest.s[EIP] != site.piece.eip:
-            self.cpu.s[EIP] += len(site.piece.code)  # as compiled monitor code leaves the processor
-            self.cpu.s[c.EAX] = self.guest.s[c.EAX]
-        return stop
+        return self.interpret()
 
     def listing(self, guest_eip: int) -> list[Line]:
         """The unit with the instruction at a guest address, beside its translation; empty if there is none."""
@@ -334,7 +318,6 @@ class Rewrite(Observing):
     def flushed(self, gva: int | None) -> None:
         """The virtual processor dropped a translation of addresses, or all: code may be elsewhere now."""
         super().flushed(gva)
-        self.cpu.interrupt_line_changed()  # a device that was just used may have done it
         if gva is None or self.guest.s[CR4] & c.CR4_PSE:
             self.pages.clear()
             self.directory.forget_pages(None)

@@ -7,7 +7,7 @@ Each address where the processor can come back has a `Site`. Next: `directory`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from isa.consts import PAGE_SIZE
@@ -54,8 +54,7 @@ class TranslationCache:
         """Forget all code. What remains is the one INT3 to which unknown indirect targets lead."""
         self.sites.clear()
         for frame in self.frames:
-            page = self.host.ram.code_page(frame)
-            page.uncounted, page.stand_ins = frozenset(), {}
+            self.host.ram.code_page(frame).uncounted = frozenset()
         self.used = 0
         self.miss = self._place([Piece(INT3, 0, Hold.MIDDLE, leave=Leave.MISS)], None)[0]
 
@@ -103,18 +102,15 @@ class TranslationCache:
         self.host.ram.write(frame + offset, code)
         self.ledger.work["cache bytes written"] += len(code)
         self.used = page * PAGE_SIZE + offset + len(code)
-        addresses, weightless, stand_ins = [], [], {}
+        addresses, weightless = [], []
         for piece in pieces:
             addresses.append(CACHE + page * PAGE_SIZE + offset)
             self.sites[addresses[-1]] = Site(piece, unit)
             if not piece.counts:
                 weightless.append(offset)
-            if piece.stands_for is not None:
-                stand_ins[offset] = replace(piece.stands_for, length=len(piece.code))
             offset += len(piece.code)
         code_page = self.host.ram.code_page(frame)
         code_page.uncounted = code_page.uncounted.union(weightless)
-        code_page.stand_ins = {**code_page.stand_ins, **stand_ins}
         return addresses
 
     def _frame(self, page: int) -> int:

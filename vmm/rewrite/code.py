@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from isa.insn import Insn
 from vmm.rewrite.cells import SPILL_ECX, SPILL_EDX
 
 
@@ -46,7 +45,6 @@ class Piece:
     leave: Leave | None = None
     target: int | None = None
     after_sti: bool = False  # reached only from an STI
-    stands_for: Insn | None = None  # of an INT3: what native code may emulate instead (`isa.engine.virtual`)
 
 
 INT3, NOP = b"\xcc", b"\x90"

@@ -92,9 +92,8 @@ class Directory:
             self.cells.write(TABLE + 4 * slot, self.cache.miss)
 
     def discard(self, unit: Unit) -> None:
-        """A unit is no longer true. If it is what runs, it is left after the instruction that is emulated."""
+        """A unit is no longer true."""
         unit.alive = False
-        self.cache.host.cpu.interrupt_line_changed()
         if self.units.get(unit.key) is unit:
             del self.units[unit.key]
         for eip in unit.positions:

@@ -31,7 +31,6 @@ COUNTED_JUMPS = frozenset(BY_NAME[name].index for name in ("loop", "loope", "loo
 JMP, CALL, RET, JCC = (BY_NAME[name].index for name in ("jmp", "call", "ret", "jcc"))
 CLI, STI, PUSHF, POPF = (BY_NAME[name].index for name in ("cli", "sti", "pushf", "popf"))
 PUSH_SEG, MOV_SEG, MOV_CR = (BY_NAME[name].index for name in ("push sreg", "mov sreg", "mov cr"))
-PORTS = frozenset(BY_NAME[name].index for name in ("in", "out"))
 UNMODELLED = BY_ID[ids.UNMODELLED].index
 # x87: obeys the virtual CR0, and notes where it stands (FIP), which must not be the cache.
 FPU = frozenset(row.index for row in ROWS if row.feature == "FPU")

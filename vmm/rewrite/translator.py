@@ -106,9 +106,6 @@ def translate(ram: Ram, frame: int, eip: int, user: bool, simulated: frozenset[i
     for one, after in pairwise(instructions):
         if one.insn is not None and one.insn.row == k.STI:
             _mark_after_sti(after)
-    for one in instructions[:-1]:  # what comes after the last is elsewhere
-        if one.treatment is Treatment.CALL_OUT and one.insn is not None and one.insn.row in k.PORTS:
-            one.pieces[0].stands_for = one.insn
     last = instructions[-1]
     end = last.eip + (last.insn.length if last.insn is not None else 1)
     pieces = [piece for one in instructions for piece in one.pieces]

@@ -38,7 +38,7 @@ def test_the_timer_ticks_and_ring_3_is_refused_what_is_not_its_own() -> None:
     assert s[ESI] == 2 * 40
 
 
-@pytest.mark.parametrize("mode", [BARE, "full", "rewrite"])
+@pytest.mark.parametrize("mode", [BARE, "full"])
 def test_native_code_asks_only_for_the_device(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference engine does not run IN and OUT a second time."""
     machine = Machine(TICKING, mode, memory=1 << 20)
