@@ -45,8 +45,9 @@ PENDING = VIRTUAL + 1  # IF where an interrupt waits for the virtual one
 SPLIT = PENDING + 1  # address of a byte for each code page: 1 where a segment has begun or ended in it
 PORT = SPLIT + 1  # an access to a port: its number, width in bits << PORT_WIDTH, PORT_OUT if it writes VALUE
 VALUE = PORT + 1
+VECTORS = VIRTUAL - FAULTS
 DELIVERIES = VALUE + 1  # by vector, CPL < 3 and CPL 3: address of what delivers such a fault, 0 for any
-CONTEXT_WORDS = DELIVERIES + 2 * 32
+CONTEXT_WORDS = DELIVERIES + 2 * VECTORS
 
 PORT_WIDTH, PORT_OUT = 16, 1 << 24
 

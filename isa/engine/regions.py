@@ -21,7 +21,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from isa import consts as c
-from isa.engine.context import DELIVERIES, FAULTS, FLAT, VIRTUAL
+from isa.engine.context import DELIVERIES, FAULTS, FLAT, VECTORS
 from isa.engine.regionform import WORTH, Plan, compilable, form
 from isa.engine.regionstore import RegionStore, name_of
 from isa.engine.words import TraceError
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from isa.engine.transfer import Delivery
 
 TRANSFERS = frozenset({"int", "iret"})  # compiled for the tables that they meet (`transfer`)
-VECTORS = VIRTUAL - FAULTS
 DATA_SEGMENTS = (c.ES, c.SS, c.DS, c.FS, c.GS)
 
 

@@ -1,28 +1,12 @@
 ; INT, IRET and faults between ring 3 and ring 0, many times each, over tables that change in between: one word
 ; after the other, as the list at `edits` says (address, value; address 0: the end). Where that leads to a fault
 ; with an error code, the tables become what they were.
-.org 0x10000
+.include "ring0.inc"
 .macro descriptor limit, access, flags
         .word \limit, 0
         .byte 0, \access, \flags, 0
 .endm
-.macro gate target, access
-        .word (\target) & 0xFFFF
-        .word 0x08
-        .word (\access) << 8
-        .word (\target) >> 16
-.endm
 
-start:  mov esp, 0x20000
-        lgdt [gdt_at]
-        lidt [idt_at]
-        mov eax, 0x10
-        mov ds, eax
-        mov es, eax
-        mov ss, eax
-        mov eax, 0x28
-        ltr ax
-        jmp 0x08:on
 on:     mov edi, 0x31000                ; the first 256 pages as they are, but one
         mov eax, 7
         mov ecx, 0x100

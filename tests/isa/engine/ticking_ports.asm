@@ -1,17 +1,7 @@
 ; A timer that ticks every few instructions, programmed by ports and meeting ports: with IF on and off, behind
 ; STI, under TF, and in ring 3, to which the TSS's map gives some of them. Ticks are counted in EBP, single steps
 ; in EDI, what ring 3 is refused in ESI.
-.org 0x10000
-start:  mov esp, 0x20000
-        lgdt [gdt_at]
-        lidt [idt_at]
-        mov eax, 0x10
-        mov ds, eax
-        mov es, eax
-        mov ss, eax
-        mov eax, 0x28
-        ltr ax
-        jmp 0x08:on
+.include "ring0.inc"
 on:     mov al, 0x11
         out 0x20, al
         mov al, 0x20
@@ -79,13 +69,6 @@ denied: inc esi
 done:   xor eax, eax
         out 0xf4, al
         hlt
-
-.macro gate target, access
-        .word (\target) & 0xFFFF
-        .word 0x08
-        .word (\access) << 8
-        .word (\target) >> 16
-.endm
 
 .align 8
 gdt:    .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00cffa000000ffff, 0x00cff2000000ffff
