@@ -25,13 +25,15 @@ from isa.engine.context import (
     VIRTUAL,
 )  # fmt: skip
 from isa.engine.frames import tracing
+from isa.engine.nativememory import entry
 from isa.engine.shapes import Shape
 from isa.engine.ssa import LIKELY
 from isa.engine.threadedbuilder import Threaded
 from isa.engine.trace import run
 from isa.engine.words import Value, Word, text, truth
-from isa.state import CPL, SHADOW
+from isa.state import BASE, CPL, SHADOW
 from isa.table import ROWS, Sensitive
+from isa.tlb import FETCH
 
 _SINGLE = frozenset({"in", "out"})  # the string forms store besides
 
@@ -52,7 +54,7 @@ class Handler(Threaded):
         """Compile the definition; the function's text."""
         token = tracing.set(self)
         try:
-            self.before, self.awake = self.save(), 0
+            self.before = self.save()
             if self.sensitive:
                 second = self._trapping(self.context_byte(TRAPS, self.shape.row))
             else:
@@ -130,29 +132,21 @@ class Handler(Threaded):
         left = "%left"
         if self.shape.weight:
             left = code.value(f"sub i64 %left, {self.shape.weight}", 64).text
-        self._look_around(eip, left)
+        self.look_around(eip, left)
         if SHADOW in self.words:
             left = self._hold_back(left)
         if branch is not None and branch is eip:
             self._branch(taken, target, left)
-        elif self.flushed or CS in self.changed_segments():
+        elif CS in self.changed_segments():
             self.dispatch(eip, left)
         elif eip is self.next:
+            if self.flushed:
+                self._stay(eip, left)
             self.follow(R_NEXT, left)
         elif self.repeats:
             self._repeat(eip, left)
         else:
             self.dispatch(eip, left)
-
-    def _look_around(self, eip: Word, left: str) -> None:
-        """Come back after this instruction if EFLAGS say so."""
-        asleep = truth(self.awake == 0)
-        if isinstance(asleep, Value):
-            cold = self.code.require(asleep)
-            going_on, self.code.here = self.code.here, cold
-            self.store_eip(eip)
-            self.tail("@attention", left=left)
-            self.code.here = going_on
 
     def _hold_back(self, left: str) -> str:
         """Let the next instruction run by itself if interrupts wait for it; what is left then."""
@@ -182,6 +176,12 @@ class Handler(Threaded):
             self.follow(R_TARGET, left)
         else:
             self.dispatch(target, left)
+
+    def _stay(self, eip: Word, left: str) -> None:
+        """Look where to go on unless the page that is executed still has its translation: a flush makes none."""
+        base: Any = self.s[BASE + CS]
+        number, _ = entry(self, "%tlb", FETCH, (self.here + base) >> 12)
+        self.if_(number == 0, lambda: self.dispatch(eip, left))
 
     def _repeat(self, eip: Word, left: str) -> None:
         """Again, or on."""

@@ -19,18 +19,11 @@ definition. A fault on the way to a handler is left to the reference engine, whi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from isa.consts import (
-    ATTR_DB,
-    CR0_PG,
-    CS,
-    M32,
-    RF,
-    VEC_PF,
-)
+from isa.consts import CR0_PG, CS, M32, RF, VEC_PF
 from isa.deliver import HARDWARE, SOFTWARE, interrupt
+from isa.engine.arrival import Place, is_astray, place_of, record_at
 from isa.engine.context import (
     ACCESS,
     ACCESSES,
@@ -43,19 +36,13 @@ from isa.engine.context import (
     FAULTS,
     GUARD,
     INTERRUPTS,
-    MAX_PAGES,
     MISS,
     NESTED,
     NO_ERROR,
     ORIGINALS,
-    PAGE_EIP,
-    PAGE_ENTRIES,
-    PAGES,
     POLICY,
-    POOL,
     QUIET,
     R_LENGTH,
-    RECORD_SIZE,
     RESERVE,
     RETURN,
     SPENT,
@@ -72,7 +59,7 @@ from isa.engine.ssa import METADATA
 from isa.engine.trace import run
 from isa.engine.words import Value, Word
 from isa.mmu import walk
-from isa.state import ATTR, BASE, CPL, CR0, CR2, EIP, LIMIT, SHADOW
+from isa.state import BASE, CPL, CR0, CR2, EIP, SHADOW
 from isa.tlb import (
     CODE,
     FETCH,
@@ -177,78 +164,42 @@ def _outside(b: Routine) -> None:
 
 
 def _dispatch(b: Routine) -> None:
-    rec, base, _ = _find(b)
-    _go(b, rec, base, b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text)
+    place, rec, _ = _find(b)
+    b.tail(_handler(b, rec), rec=rec, tlb=place.base)
 
 
 def _redo(b: Routine) -> None:
-    rec, base, index = _find(b)
-    first = b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text
+    place, rec, index = _find(b)
+    first = _handler(b, rec)
     originals = b.context(ORIGINALS, "ptr").text
     at = b.code.value(f"getelementptr i64, ptr {originals}, i64 {index.widen(64).text}", 64).text
     original = b.code.value(f"load ptr, ptr {at}", 64, pure=False).text
     none = b.code.value(f"icmp eq ptr {original}, null", 1).text
-    _go(b, rec, base, b.code.value(f"select i1 {none}, ptr {first}, ptr {original}", 64).text)
+    handler = b.code.value(f"select i1 {none}, ptr {first}, ptr {original}", 64).text
+    b.tail(handler, rec=rec, tlb=place.base)
 
 
-def _go(b: Routine, rec: str, base: str, handler: str, left: str = "%left") -> None:
-    """Go on at a record, with the translations of the privilege level."""
-    b.tail(handler, rec=rec, left=left)
-    last = b.code.here
-    last.lines[-1] = last.lines[-1].replace("ptr %tlb", f"ptr {base}")
+def _handler(b: Routine, rec: str) -> str:
+    return b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text
 
 
-def _find(b: Routine) -> tuple[str, str, Any]:
-    """The record at CS:EIP, the translations to use there, the record's number."""
+def _find(b: Routine) -> tuple[Place, str, Any]:
+    """The record at CS:EIP and its number."""
     place = _place(b)
     b.if_(place.partly, lambda: b.tail("@split"))
-    return _record(b, place)
+    return place, *record_at(b, place, b.state_word, lambda: b.tail("@lost"))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where execution is. All but the last are words."""
-
-    eip: Any
-    low: Any  # of its linear address, the offset in the page
-    page_eip: Any  # EIP of the page's first byte
-    limit: Any
-    partly: Any  # whether the code segment begins or ends in the page
-    number: Any  # of the code page, + 1
-    base: str  # of the translations
-
-
-def _place(b: Routine) -> _Place:
+def _place(b: Routine) -> Place:
     _stop_if_spent(b, "@dry")
-    eip = b.state_word(EIP)
-    linear: Any = eip + b.state_word(BASE + CS)
-    user: Any = b.state_word(CPL) == 3
-    far = b.code.value(f"select i1 {user.text}, i64 {LINEAR_PAGES}, i64 0", 64)
-    tables = b.context(TLB, "ptr").text
-    base = b.code.value(f"getelementptr i32, ptr {tables}, i64 {far.text}", 64).text
-    number, _ = entry(b, base, FETCH, linear >> 12)
-    b.if_(number == 0, lambda: b.tail("@fill_fetch"))
-    beyond: Any = number > MAX_PAGES
-    b.if_(beyond, lambda: b.leave_for(GUARD, at_record=False))
-    low: Any = linear & 0xFFF
-    page_eip: Any = eip - low
-    limit = b.state_word(LIMIT + CS)
-    end: Any = b.zext(page_eip, 32, 64) + 0xFFF
-    partly: Any = end > b.zext(limit, 32, 64)
-    return _Place(eip, low, page_eip, limit, partly, number, base)
+    place = place_of(b, b.state_word(EIP), b.state_word)
 
+    def astray() -> None:
+        b.if_(place.page == M32, lambda: b.tail("@fill_fetch"))
+        b.tail("@lost")
 
-def _record(b: Routine, place: _Place) -> tuple[str, str, Any]:
-    small: Any = ((b.state_word(ATTR + CS) >> (ATTR_DB.bit_length() - 1)) & 1) ^ 1
-    slot: Any = (place.number - 1) * PAGE_ENTRIES + (small << 12) + place.low
-    pages = b.context(PAGES, "ptr").text
-    index, _ = entry(b, pages, 0, slot)
-    b.if_(index == 0, lambda: b.tail("@lost"))
-    pool = b.context(POOL, "ptr").text
-    offset: Any = index.widen(64) * RECORD_SIZE
-    rec = b.code.value(f"getelementptr i8, ptr {pool}, i64 {offset.text}", 64).text
-    b._context_store(PAGE_EIP, place.page_eip)
-    return rec, place.base, index
+    b.if_(is_astray(place), astray)
+    return place
 
 
 def _split(b: Routine) -> None:
@@ -256,13 +207,12 @@ def _split(b: Routine) -> None:
     begins that is all; where it ends instructions run one by one."""
     place = _place(b)
     marks = b.context(SPLIT, "ptr").text
-    index: Any = place.number - 1
-    at = b.code.value(f"getelementptr i8, ptr {marks}, i64 {index.widen(64).text}", 64).text
+    at = b.code.value(f"getelementptr i8, ptr {marks}, i64 {place.page.widen(64).text}", 64).text
     marked: Any = b.code.value(f"load i8, ptr {at}", 8, pure=False)
     b.if_(marked == 0, lambda: b.leave_for(MISS, at_record=False))
     last: Any = place.page_eip + 0xFFF
     ends: Any = (last > place.limit) | (place.eip >= place.low) & (last < place.page_eip)
-    rec, base, _ = _record(b, place)
+    rec, _ = record_at(b, place, b.state_word, lambda: b.tail("@lost"))
     at = b.code.value(f"getelementptr i8, ptr {rec}, i64 {R_LENGTH}", 64).text
     length: Any = b.code.value(f"load i32, ptr {at}", 32, pure=False)
     room: Any = place.limit - place.eip  # after the first byte
@@ -272,7 +222,7 @@ def _split(b: Routine) -> None:
     one: Any = b.code.value(f"select i1 {ends.text}, i64 1, i64 %left", 64)
     held: Any = b.context(RESERVE) + left - one
     b._context_store(RESERVE, held)
-    _go(b, rec, base, b.code.value(f"load ptr, ptr {rec}", 64, pure=False).text, left=one.text)
+    b.tail(_handler(b, rec), rec=rec, left=one.text, tlb=place.base)
 
 
 # -- translations ---------------------------------------------------------------------------------
@@ -440,11 +390,8 @@ def _enter_handler(b: Routine, tally: int | None, left: str) -> None:
         at = b.code.value(f"getelementptr i64, ptr {at}, i64 {vector.widen(64).text}", 64).text
         more: Any = b.code.value(f"load i64, ptr {at}", 64, pure=False) + 1
         b.code.effect(f"store i64 {more.text}, ptr {at}")
-    b.store_eip(b.eip)
-    awake: Any = b.awake
-    if isinstance(awake, Value):
-        b.if_(awake != 0, lambda: b.tail("@attention", left=left))
-    b.tail("@dispatch", left=left)
+    b.look_around(b.eip, left)
+    b.dispatch(b.eip, left)
 
 
 # -- all of it ------------------------------------------------------------------------------------

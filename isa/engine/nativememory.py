@@ -105,9 +105,9 @@ def root_of(x: Word) -> tuple[str, int]:
     return x.root if isinstance(x, Value) else ("", x)
 
 
-def entry(b: Threaded, base: str, table: int, page: Value) -> tuple[Value, str]:
+def entry(b: Threaded, base: str, table: int, page: Word) -> tuple[Value, str]:
     """An entry of the tables, and where it is."""
-    index = page.widen(64).text
+    index = text(fit(page, 64))
     at = b.code.value(f"getelementptr i32, ptr {base}, i64 {index}", 64).text
     if table:
         at = b.code.value(f"getelementptr i32, ptr {at}, i64 {table}", 64).text

@@ -289,7 +289,7 @@ class RegionBuilder(Threaded):
         """Look an address up: the entry, whether the next access may take it for granted, and what writes the
         questions about a window into the code."""
         code = self.code
-        found, _ = entry(self, "%tlb", WRITE if access else 0, linear >> 12)  # type: ignore[arg-type]
+        found, _ = entry(self, "%tlb", WRITE if access else 0, linear >> 12)
         good: Any = (found & CODE) == VALID if access else found != 0
         low: Any = linear & mask(12)
         moved, fits = (Value(code, "%" + code.name(), w) for w in (32, 1))
@@ -347,7 +347,7 @@ class RegionBuilder(Threaded):
     def fault(self, fault: Fault | NotModelled) -> None:
         self._guarded()
 
-    def tail(self, function: str, block: Block | None = None, rec: str = "%rec", left: str = "%left") -> None:
+    def tail(self, function: str, block: Block | None = None, **arguments: str) -> None:
         """What would leave otherwise leaves by the handler."""
         self.leave(0, block or self.code.current())
 

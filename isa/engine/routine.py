@@ -72,13 +72,6 @@ class Routine(Threaded):
         self._context_store(LEFT, Value(self.code, "%left", 64))
         self.code.current().end = f"ret i32 {reason}"
 
-    def if_(self, test: Any, then: Callable[[], None]) -> None:
-        """Go another way, which does not come back, if `test` holds."""
-        cold = self.code.require(Value(self.code, self.code.value(f"xor i1 {test.text}, true", 1).text, 1))
-        going_on, self.code.here = self.code.here, cold
-        then()
-        self.code.here = going_on
-
     def state_word(self, n: int) -> Any:
         """A word of the state as it is now."""
         at = self.code.value(f"getelementptr i32, ptr %state, i64 {n}", 64).text

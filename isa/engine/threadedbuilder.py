@@ -194,11 +194,19 @@ class Threaded(Memory, DynamicFlags, Native):
         self._context_store(n, self.context(n) + fit(by, 64))
 
     # -- leaving ----------------------------------------------------------------------------------
-    def tail(self, function: str, block: Block | None = None, rec: str = "%rec", left: str = "%left") -> None:
-        """End a block by going on in another function."""
+    def tail(
+        self,
+        function: str,
+        block: Block | None = None,
+        *,
+        rec: str = "%rec",
+        left: str = "%left",
+        tlb: str = "%tlb",
+    ) -> None:
+        """End a block by going on in another function, with these arguments where they change."""
         block = block or self.code.current()
         name = self.code.name("t")
-        arguments = ARGUMENTS.replace("%rec", rec).replace("%left", left)
+        arguments = ARGUMENTS.replace("%rec", rec).replace("%left", left).replace("%tlb", tlb)
         block.lines.append(f"%{name} = musttail call i32 {function}({arguments})")
         block.pure = False
         block.end = f"ret i32 %{name}"
@@ -220,6 +228,18 @@ class Threaded(Memory, DynamicFlags, Native):
             self._context_store(ADDRESS, fault.address)
         self._context_store(VECTOR, fault.vector)
         self.leave(FAULT)
+
+    def if_(self, test: Word, then: Callable[[], None]) -> None:
+        """Go another way, which does not come back, if `test` holds."""
+        if not isinstance(test, Value):
+            if test:
+                raise TraceError("there is no other way")
+            return
+        otherwise: Any = test == 0
+        cold = self.code.require(otherwise)
+        going_on, self.code.here = self.code.here, cold
+        then()
+        self.code.here = going_on
 
     # -- flags ------------------------------------------------------------------------------------
     def set_system_flags(self, value: Word) -> None:
@@ -339,6 +359,15 @@ class Threaded(Memory, DynamicFlags, Native):
     def changed_segments(self) -> list[int]:
         """The segment registers that have been loaded on some way to here."""
         return [n for n in range(SEGMENTS_OF_STATE) if self.words.keys() & {ATTR + n, LIMIT + n, BASE + n}]
+
+    def look_around(self, eip: Word, left: str) -> None:
+        """Come back after this instruction if EFLAGS say so."""
+
+        def attend() -> None:
+            self.store_eip(eip)
+            self.tail("@attention", left=left)
+
+        self.if_(self.awake != 0, attend)
 
     def dispatch(self, eip: Word, left: str) -> None:
         """Go on at any EIP."""

@@ -19,6 +19,7 @@ from hashlib import blake2b
 from typing import Any
 
 from isa.consts import ESP, M32, NT, SEL_RPL, SS, VM
+from isa.engine.arrival import arrive
 from isa.engine.builder import Exit
 from isa.engine.context import ARGUMENTS, AS_CPL, INTERRUPTS, PAGE_EIP, QUIET, R_OFFSET, READ_END
 from isa.engine.frames import tracing
@@ -138,6 +139,11 @@ class Expecting(Threaded, ABC):
         """Go on only if a word has the value that it would have now."""
         self.guard(word == value)
         return value
+
+    def dispatch(self, eip: Word, left: str) -> None:
+        """The level and the code segment are known now."""
+        self.store_eip(eip)
+        arrive(self, eip, left)
 
     def exit(
         self, block: Block, reason: int, eip: Word, words: dict[int, Word], record: Record, end: str = "exit"
