@@ -13,6 +13,7 @@ again, and nothing leads to the region any more. Code that keeps changing is lef
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Pace:
     worth: int = WORTH  # instructions of a region without a loop
     faults: int = 20_000  # deliveries of a vector, to compile its delivery
     background: bool = True
+    closely: int = 48  # instructions to look at one by one, for transfers, where no region can be made
     changes: int = 8  # regions lost to stores before a page is left to the handlers
     regions: int = 4096  # for one processor
 
@@ -68,6 +70,9 @@ class _Page:
 
 
 Install = Callable[[int], None]  # given the address of a function
+
+
+_Job = tuple[str, Callable[[], str], Install]  # a function's name, its text, how to put it in place
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,6 +112,8 @@ class Regions:
         self.deliveries: dict[int, Delivery] = {}  # what was compiled for them, by place in the context
         self._since = 0
         self._noise = 1
+        self._closely = 0  # so many instructions are still looked at one by one
+        self._jobs: deque[_Job] = deque()
         self._ready: list[_Ready] = []
         self._lock = Lock()
         self._thread: Thread | None = None
@@ -114,6 +121,8 @@ class Regions:
     # -- sampling ---------------------------------------------------------------------------------
     def budget(self) -> int:
         """Instructions to the next sample. Not always the same number, so that no loop hides from it."""
+        if self._closely:
+            return 1
         self._noise = (self._noise * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
         return self.slice - (self._noise >> 8) % (self.slice // 4 + 1)
 
@@ -125,17 +134,25 @@ class Regions:
         if self._since >= self.slice // 2:
             self._sample(self._since)
             self._since = 0
+        elif self._closely:
+            self._closely -= 1
+            self._look_closely()
+
+    def _where(self) -> tuple[int, int] | None:
+        """The code page that is executed, and where in it."""
+        engine = self.native.engine
+        linear = (self.native.cpu.s[EIP] + engine.cs_base) & c.M32
+        number = engine.tlb.fetch[engine.user][linear >> 12]
+        return (number - 1, linear & 0xFFF) if number else None
 
     def _sample(self, count: int) -> None:
         """Look where execution is; the sample stands for `count` instructions."""
         self._count_faults()
-        engine = self.native.engine
-        linear = (self.native.cpu.s[EIP] + engine.cs_base) & c.M32
-        number = engine.tlb.fetch[engine.user][linear >> 12]
-        if not number:
+        where = self._where()
+        if where is None:
             return
-        page = self.pages.setdefault((number - 1, engine.key), _Page())
-        place = linear & 0xFFF
+        number, place = where
+        page = self.pages.setdefault((number, self.native.engine.key), _Page())
         if place in page.covered:
             self.slice = min(self.slice + self.slice // 16, self.pace.longest)
             return
@@ -144,45 +161,62 @@ class Regions:
         if page.heat < self.pace.hot or self._busy() or page.changes >= self.pace.changes:
             return
         page.heat = 0
-        self.make(number - 1, place)
+        if not self.make(number, place):
+            self._closely = self.pace.closely
+
+    def _look_closely(self) -> None:
+        """Hot code that no region is made of: what holds it up are often transfers."""
+        where = self._where()
+        if where is None:
+            return
+        number, place = where
+        key = self.native.engine.key
+        insn = self._insn(number, place)
+        if insn is not None and ROWS[insn.row].name in TRANSFERS:
+            page = self.pages.setdefault((number, key), _Page())
+            if place not in page.covered and page.changes < self.pace.changes:
+                self.make(number, place)
 
     def _busy(self) -> bool:
+        self._go_on()
         return self._thread is not None and self._thread.is_alive()
 
     # -- making -----------------------------------------------------------------------------------
-    def make(self, number: int, place: int) -> None:
-        """Form the region around a place in a code page, and have it compiled."""
+    def make(self, number: int, place: int) -> bool:
+        """Have the region around a place in a code page compiled, or the transfer there; whether it is a region."""
         engine, pool = self.native.engine, self.pool
         key = engine.key
         page = self.pages.setdefault((number, key), _Page())
         if pool.split[number]:
-            return  # jumps in a region do not ask where their segment ends
-        code_page = engine.ram.code[engine.ram.code_offsets[number]]
-        records = pool.of_page.get(number, {})
-
-        def look(at: int) -> Insn | None:
-            insn = code_page.insns.get(at | key)
-            if insn is None or at | key not in records or not pool.is_made(number, at | key):
-                return None
-            return insn
-
+            return False  # jumps in a region do not ask where their segment ends
         page.covered.add(place)
-        first = look(place)
+        first = self._insn(number, place)
         if first is None or self.made >= self.pace.regions:
-            return
+            return False
         if ROWS[first.row].name in TRANSFERS:
             self._make_transfer((number, key), place, first)
+            return False
         if not compilable(first):
-            return
-        plan = form(place, look, worth=self.pace.worth)
+            return False
+        plan = form(place, lambda at: self._insn(number, at), worth=self.pace.worth)
         if plan is None or any(
             insn.row in pool.reference_only for piece in plan.pieces.values() for _, insn in piece.insns
         ):
-            return
+            return False
         page.covered |= {at for piece in plan.pieces.values() for at, _ in piece.insns}
         known = self._known()
         name = name_of(plan, known, engine.bits)
         self._have(name, lambda: _region_ir(name, plan, known), self._into((number, key), plan.heads))
+        return True
+
+    def _insn(self, number: int, place: int) -> Insn | None:
+        """The instruction at a place in a code page, if it has a record."""
+        engine, pool = self.native.engine, self.pool
+        at = place | engine.key
+        insn = engine.ram.code[engine.ram.code_offsets[number]].insns.get(at)
+        if insn is None or at not in pool.of_page.get(number, ()) or not pool.is_made(number, at):
+            return None
+        return insn
 
     def _make_transfer(self, page: tuple[int, int], place: int, insn: Insn) -> None:
         """Compile the transfer that is about to be executed, for the tables as they are."""
@@ -227,14 +261,13 @@ class Regions:
         """Compile a function, or find it compiled, and put it in place."""
         self.made += 1
         found = store_of(self.native.library).find(name)
-        job = (name, text, install)
         if found:
             install(found)
         elif self.pace.background:
-            self._thread = Thread(target=self._compile_beside, args=job, name="vmsim-regions")
-            self._thread.start()
+            self._jobs.append((name, text, install))
+            self._go_on()
         else:
-            self._compile(*job)
+            self._compile(name, text, install)
             self._install()
 
     def _known(self) -> dict[int, int]:
@@ -248,10 +281,17 @@ class Regions:
                 known[BASE + n] = 0
         return known
 
-    def _compile_beside(self, name: str, text: Callable[[], str], install: Install) -> None:
+    def _go_on(self) -> None:
+        """Let a thread do the jobs that there are."""
+        if self._jobs and (self._thread is None or not self._thread.is_alive()):
+            self._thread = Thread(target=self._compile_beside, name="vmsim-regions")
+            self._thread.start()
+
+    def _compile_beside(self) -> None:
         """Compile in a thread of its own: what LLVM or the host refuse is left to the handlers."""
-        with suppress(RuntimeError, OSError):
-            self._compile(name, text, install)
+        while self._jobs:
+            with suppress(RuntimeError, OSError):
+                self._compile(*self._jobs.popleft())
 
     def _compile(self, name: str, text: Callable[[], str], install: Install) -> None:
         """Compile a function, to be put in place at the end of a slice."""
