@@ -44,7 +44,48 @@ class Words(Protocol):
     def __setitem__(self, n: int, value: Word, /) -> None: ...
 
 
-class Builder(Protocol):
+class Arithmetic(Protocol):
+    """Calculating with words, whatever they belong to."""
+
+    def zext(self, x: Word, w: int, to: int) -> Word:
+        """x of w bits as `to` bits, zeros above."""
+
+    def trunc(self, x: Word, to: int) -> Word:
+        """The low `to` bits."""
+
+    def sext(self, x: Word, w: int, to: int) -> Word:
+        """x of w bits as `to` bits, its sign above."""
+
+    def sar(self, x: Word, n: Word, w: int) -> Word:
+        """Shift right by n < w with the sign."""
+
+    def slt(self, x: Word, y: Word, w: int) -> Word:
+        """Signed less-than."""
+
+    def umul(self, x: Word, y: Word, w: int) -> tuple[Word, Word]:
+        """Low and high half of the unsigned product."""
+
+    def smul(self, x: Word, y: Word, w: int) -> tuple[Word, Word]:
+        """Low and high half of the signed product."""
+
+    def udivmod(self, high: Word, low: Word, y: Word, w: int) -> tuple[Word, Word]:
+        """Quotient and remainder of high:low by y, unsigned; #DE if y is 0 or the quotient needs more
+        than w bits."""
+
+    def sdivmod(self, high: Word, low: Word, y: Word, w: int) -> tuple[Word, Word]:
+        """The same, signed, truncated towards zero."""
+
+    def ctz(self, x: Word, w: int) -> Word:
+        """Number of the lowest set bit of x, which is not 0."""
+
+    def clz(self, x: Word, w: int) -> Word:
+        """Number of zeros above the highest set bit of x, which is not 0."""
+
+    def isqrt(self, x: Word, w: int) -> Word:
+        """The square root of x, rounded down, in half as many bits."""
+
+
+class Builder(Arithmetic, Protocol):
     """What a definition may do."""
 
     @property
@@ -105,41 +146,6 @@ class Builder(Protocol):
 
     def store_physical(self, address: Word, value: Word, w: int) -> None:
         """Write a page-table entry."""
-
-    # -- words ------------------------------------------------------------------------------------
-    def zext(self, x: Word, w: int, to: int) -> Word:
-        """x of w bits as `to` bits, zeros above."""
-
-    def trunc(self, x: Word, to: int) -> Word:
-        """The low `to` bits."""
-
-    def sext(self, x: Word, w: int, to: int) -> Word:
-        """x of w bits as `to` bits, its sign above."""
-
-    def sar(self, x: Word, n: Word, w: int) -> Word:
-        """Shift right by n < w with the sign."""
-
-    def slt(self, x: Word, y: Word, w: int) -> Word:
-        """Signed less-than."""
-
-    def umul(self, x: Word, y: Word, w: int) -> tuple[Word, Word]:
-        """Low and high half of the unsigned product."""
-
-    def smul(self, x: Word, y: Word, w: int) -> tuple[Word, Word]:
-        """Low and high half of the signed product."""
-
-    def udivmod(self, high: Word, low: Word, y: Word, w: int) -> tuple[Word, Word]:
-        """Quotient and remainder of high:low by y, unsigned; #DE if y is 0 or the quotient needs more
-        than w bits."""
-
-    def sdivmod(self, high: Word, low: Word, y: Word, w: int) -> tuple[Word, Word]:
-        """The same, signed, truncated towards zero."""
-
-    def ctz(self, x: Word, w: int) -> Word:
-        """Number of the lowest set bit of x, which is not 0."""
-
-    def clz(self, x: Word, w: int) -> Word:
-        """Number of zeros above the highest set bit of x, which is not 0."""
 
     # -- x87 --------------------------------------------------------------------------------------
     def r80(self, n: Word) -> Word:

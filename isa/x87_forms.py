@@ -10,6 +10,8 @@ that processors execute, and names some operands otherwise. What the instruction
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from isa import ids
 from isa.insn import Kind, Operand
 
@@ -97,3 +99,15 @@ def register_form(opcode: int, modrm: int) -> tuple[int, tuple[Operand, ...]] | 
     """Id and operands of a form without memory."""
     found = REGISTER_FORMS.get(opcode << 8 | modrm)
     return None if found is None else (x87(found[0]), found[1])
+
+
+def opcode_of(raw: bytes) -> int:
+    """The eleven bits that tell an instruction: the low three of its first byte, and the second (SDM 1, 8.1.9).
+    0 for WAIT and FXSAVE, which nobody remembers."""
+    return _opcode(raw)
+
+
+@lru_cache(maxsize=1 << 12)
+def _opcode(raw: bytes) -> int:
+    at = next((n for n, byte in enumerate(raw) if byte & 0xF8 == 0xD8), None)
+    return 0 if at is None else (raw[at] & 7) << 8 | raw[at + 1]

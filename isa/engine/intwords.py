@@ -6,6 +6,8 @@ inherit from `IntWords`; compiled engines have their own.
 
 from __future__ import annotations
 
+from math import isqrt
+
 from isa.consts import MASK, SIGN
 from isa.faults import DivideError
 
@@ -65,3 +67,6 @@ class IntWords:
 
     def clz(self, x: int, w: int) -> int:
         return w - x.bit_length()
+
+    def isqrt(self, x: int, w: int) -> int:
+        return isqrt(x)

@@ -88,7 +88,7 @@ DECLARATIONS = (
     + "declare preserve_mostcc i1 @h_beside(ptr, i32, i32, i32)\n"
     + "declare preserve_mostcc i1 @h_of(i32, i32, i32, i32)\n"
     + "".join(
-        f"declare i{w} @llvm.{name}.i{w}(i{w}, i1)\n" for name in ("cttz", "ctlz") for w in (16, 32, 64)
+        f"declare i{w} @llvm.{name}.i{w}(i{w}, i1)\n" for name in ("cttz", "ctlz") for w in (16, 32, 64, 128)
     )
 )
 

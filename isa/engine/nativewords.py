@@ -7,6 +7,7 @@ Division is the only operation that can trap on the host, so everything that wou
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from isa.engine.intwords import IntWords
 from isa.engine.ssa import Code
@@ -73,11 +74,42 @@ class NativeWords:
         if isinstance(high, int) and isinstance(low, int) and isinstance(y, int):
             return self._divide_constants(INTS.udivmod, high, low, y, w)
         self.fault_if(high >= y, DivideError())
+        if w == 64:
+            return self._long_division(high, low, y)
         wide = text((self.zext(high, w, 2 * w) << w) | self.zext(low, w, 2 * w))
         divisor = text(self.zext(y, w, 2 * w))
         quotient = self.code.value(f"udiv i{2 * w} {wide}, {divisor}", 2 * w, pure=False)
         remainder = self.code.value(f"urem i{2 * w} {wide}, {divisor}", 2 * w, pure=False)
         return quotient.fit(w), remainder.fit(w)
+
+    def _long_division(self, high: Any, low: Any, y: Any) -> tuple[Word, Word]:
+        """128 bits by 64, bit by bit: hosts have an instruction for it, LLVM has none."""
+        rest: Any = self.zext(high, 64, 128)
+        divisor, quotient = self.zext(y, 64, 128), low
+        for _ in range(64):
+            bit: Any = quotient >> 63
+            rest = (rest << 1) | bit.widen(128)
+            more: Any = rest >= divisor
+            rest = self._pick(more, rest - divisor, rest)
+            quotient = (quotient << 1) | more
+        return quotient, rest.fit(64)
+
+    def isqrt(self, x: Word, w: int) -> Word:
+        """Bit by bit, from the highest."""
+        if not isinstance(x, Value):
+            return INTS.isqrt(x, w)
+        root: Any = Value(self.code, "0", w)
+        rest: Any = x.fit(w)
+        for n in reversed(range(w // 2)):
+            trial = root | 1 << 2 * n  # what taking bit n adds to the square
+            fits: Any = rest >= trial
+            rest = self._pick(fits, rest - trial, rest)
+            half: Any = root >> 1
+            root = self._pick(fits, half | 1 << 2 * n, half)
+        return fit(root, w // 2)
+
+    def _pick(self, test: Value, yes: Value, no: Value) -> Any:
+        return self.code.value(f"select i1 {test.text}, i{yes.w} {yes.text}, i{no.w} {no.text}", yes.w)
 
     def sdivmod(self, high: Word, low: Word, y: Word, w: int) -> tuple[Word, Word]:
         high, low, y = fit(high, w), fit(low, w), fit(y, w)

@@ -17,6 +17,7 @@ from isa.consts import ESP, PAGE_SIZE
 from isa.engine.context import R_DISP, R_IMM, R_LENGTH, R_REGS, R_SCALE
 from isa.insn import Insn, Kind, Operand
 from isa.table import ROWS
+from isa.x87_forms import opcode_of
 
 _WORDS = Struct("<9I")
 DYNAMIC = 1000  # word numbers from here on mean the registers named in the record
@@ -28,6 +29,8 @@ COUNT = 31
 _KNOWN_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd".split())
 # Not worth a handler: they end in the reference engine anyway, or are rare and long.
 _ELSEWHERE = frozenset("int1,hlt,cpuid,rdmsr,wrmsr,ins,outs,unmodelled,mov dr".split(","))
+# `isa.fpu.wide` calculates with ints of any length: those are no words.
+_WIDE = frozenset("f2xm1 fcos fpatan fprem fprem1 fptan fsin fsincos fyl2x fyl2xp1".split())
 
 _LOOKS_AT_BASE = frozenset({"pop"})  # POP [ESP] means the ESP after the pop
 
@@ -47,6 +50,7 @@ class Shape:
     weight: int
     near: bool  # a direct jump within a page all of which lies in the segment
     operands: tuple[OperandShape, ...]
+    variant: str = ""  # the name of the instruction where it says more than the row: what FLDPI loads
 
     @property
     def name(self) -> str:
@@ -61,7 +65,7 @@ class Shape:
             self.segment,
             self.weight,
         )
-        text = repr((*fields, self.near, self.operands))
+        text = repr((*fields, self.near, self.operands, self.variant))
         return "h_" + hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def instruction(self, value: Any) -> Insn:
@@ -80,7 +84,7 @@ class Shape:
             if kind == Kind.FAR and known is None:
                 number = value("imm1")
             operands.append(Operand(Kind(kind), w, number, word, shift, base, index, scale, aw))
-        name = ROWS[self.row].name
+        name = self.variant or ROWS[self.row].name
         return Insn(
             self.row, name, 0, self.w, b"", tuple(operands), self.aw, self.cc, self.rep, False, self.segment,
             self.weight,
@@ -89,8 +93,13 @@ class Shape:
 
 def has_handler(insn: Insn) -> bool:
     """Whether an instruction may have one at all."""
-    row = ROWS[insn.row]
-    return row.name not in _ELSEWHERE and not row.define.__module__.startswith("isa.ops.x87")
+    name = ROWS[insn.row].name
+    return name not in _ELSEWHERE and name not in _WIDE
+
+
+def is_x87(insn: Insn) -> bool:
+    """Whether it is one of those that the x87 remembers by their opcode."""
+    return ROWS[insn.row].define.__module__.startswith("isa.ops.x87")
 
 
 def shape_of(insn: Insn, near: bool, level: int) -> tuple[Shape, bytes]:
@@ -125,8 +134,11 @@ def shape_of(insn: Insn, near: bool, level: int) -> tuple[Shape, bytes]:
         else:
             value = o.value
         operands.append((int(o.kind), o.w, n, value, o.shift, base, index, o.aw))
+    variant = ""
+    if is_x87(insn):
+        variant, immediates = insn.name, [0, opcode_of(insn.raw)]
     shape = Shape(
-        insn.row, insn.w, insn.aw, insn.cc, insn.rep, insn.segment, insn.weight, near, tuple(operands)
+        insn.row, insn.w, insn.aw, insn.cc, insn.rep, insn.segment, insn.weight, near, tuple(operands), variant
     )  # fmt: skip
     return shape, _fields(insn, immediates, disp, scale, list(registers))
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from isa import flags
 from isa.consts import ATTR_DB, ATTR_P, ATTR_S, CS, M16, M32, SS, TYPE_CODE, TYPE_EXPAND_DOWN
-from isa.engine.builder import FAULT, Exit, Native, Saved
+from isa.engine.builder import FAULT, Exit, Saved
 from isa.engine.builder import Words as KnownWords
 from isa.engine.context import (
     ADDRESS,
@@ -49,6 +49,7 @@ from isa.engine.context import (
 )  # fmt: skip
 from isa.engine.nativeflags import DynamicFlags
 from isa.engine.nativememory import Memory
+from isa.engine.nativex87 import NativeX87
 from isa.engine.records import TAKES_OPERANDS, WORDS, Record
 from isa.engine.shapes import DYNAMIC
 from isa.engine.ssa import Block, Pick
@@ -103,7 +104,7 @@ class Words(KnownWords):
         super().__setitem__(n, value)
 
 
-class Threaded(Memory, DynamicFlags, Native):
+class Threaded(Memory, DynamicFlags, NativeX87):
     """What handlers and the routines of `kernel.py` share: exits, the state, memory, flags, control."""
 
     sensitive = False
@@ -129,6 +130,7 @@ class Threaded(Memory, DynamicFlags, Native):
             "isa.ops.stack.stack_mask": self._stack_mask,
             "isa.ops.stack.push_apart": self._elsewhere,
             "isa.deliver.store_apart": self._elsewhere,
+            "isa.x87_forms.opcode_of": lambda raw: self.field("imm1"),
         }
 
     @property

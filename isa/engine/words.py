@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from isa.engine.ssa import Code
 
-WIDTHS = (1, 8, 16, 32, 64, 80)
+WIDTHS = (1, 8, 16, 32, 64, 80, 128)
 
 
 class TraceError(Exception):
@@ -40,7 +40,7 @@ def width_of(k: int) -> int:
     for w in WIDTHS:
         if k <= mask(w):
             return w
-    raise TraceError(f"{k:#x} does not fit 80 bits")
+    raise TraceError(f"{k:#x} does not fit 128 bits")
 
 
 class Value:

@@ -6,69 +6,75 @@ indefinite value (SDM 1, table 4-11); one that is not masked delivers nothing, o
 
 from __future__ import annotations
 
-from isa.consts import FSW_C1, FSW_IE, FSW_PE
+from isa.consts import FSW_IE
+from isa.fpu.arithmetic import integral
 from isa.fpu.formats import (
     INFINITE,
-    NANS,
+    M64,
     QUIET_BIT,
     SIGNALLING,
     UNSUPPORTED,
     ZERO,
     Number,
     Result,
+    exact,
+    is_nan,
     pack_short,
-    round_shift,
-    rounding,
+    whole,
 )  # fmt: skip
+from isa.language import Arithmetic, Word
 
 DIGITS = 18  # of a packed decimal
 BCD_INDEFINITE = 0xFFFF_C000_0000_0000_0000
 
 
-def store_real(control: int, x: Number, w: int, bits: int) -> Result:
+def store_real(b: Arithmetic, control: Word, x: Number, w: int, bits: int) -> Result:
     """FST to a single or double real."""
-    kind, sign, e, m = x
     fraction_bits = bits - 1
     special = ((1 << (w - bits)) - 1) << fraction_bits
-    if kind in NANS:
-        if kind == UNSUPPORTED:
-            sign, m = 1, QUIET_BIT
-        fraction = (m | QUIET_BIT) >> (64 - bits) & ((1 << fraction_bits) - 1)
-        flags = FSW_IE if kind in (SIGNALLING, UNSUPPORTED) else 0
-        return sign << (w - 1) | special | fraction, flags
-    if kind in (ZERO, INFINITE):
-        return sign << (w - 1) | (special if kind == INFINITE else 0), 0
-    return pack_short(sign, e, m, control, w, bits)
+    sign = b.zext(x[1], 32, 64) << (w - 1)
+    if x[0] == UNSUPPORTED:
+        return 1 << (w - 1) | special | 1 << (bits - 2), FSW_IE
+    if is_nan(x):
+        fraction = (x[3] | QUIET_BIT) >> (64 - bits) & ((1 << fraction_bits) - 1)
+        return b.trunc(sign | special | fraction, w), FSW_IE if x[0] == SIGNALLING else 0
+    if x[0] == ZERO or x[0] == INFINITE:
+        return b.trunc(sign | (special if x[0] == INFINITE else 0), w), 0
+    return pack_short(b, x, control, w, bits)
 
 
-def _integer(control: int, x: Number) -> tuple[int, int]:
-    """The magnitude rounded to an integer, -1 if there is none, and the flags of the rounding."""
-    kind, sign, e, m = x
-    if kind in NANS or kind == INFINITE or (m and e > 80):
-        return -1, 0
-    q, inexact, up = round_shift(sign, m, -e, rounding(control))
-    return q, (FSW_PE | (FSW_C1 if up else 0)) if inexact else 0
+def has_integer(b: Arithmetic, x: Number) -> Word:
+    """Whether x is below 2**64 in magnitude."""
+    return x[0] < INFINITE and b.slt(x[2], 64, 32)
 
 
-def store_integer(control: int, x: Number, w: int) -> Result:
+def store_integer(b: Arithmetic, control: Word, x: Number, w: int) -> Result:
     """FIST: two's complement of w bits."""
-    q, flags = _integer(control, x)
-    if q < 0 or q > (1 << (w - 1)) - (not x[1]):
+    if not has_integer(b, x):
         return 1 << (w - 1), FSW_IE
-    return (-q if x[1] else q) & ((1 << w) - 1), flags
+    q, flags = integral(b, control, x)
+    if q > ((1 << (w - 1)) if x[1] else (1 << (w - 1)) - 1):
+        return 1 << (w - 1), FSW_IE
+    return b.trunc(-q & M64 if x[1] else q, w), flags
 
 
-def store_decimal(control: int, x: Number) -> Result:
+def store_decimal(b: Arithmetic, control: Word, x: Number) -> Result:
     """FBSTP: sign and eighteen decimal digits."""
-    q, flags = _integer(control, x)
-    if q < 0 or q >= 10**DIGITS:
+    if not has_integer(b, x):
         return BCD_INDEFINITE, FSW_IE
-    return x[1] << 79 | int(str(q), 16), flags
+    q, flags = integral(b, control, x)
+    if q >= 10**DIGITS:
+        return BCD_INDEFINITE, FSW_IE
+    digits: Word = 0
+    for n in range(DIGITS):
+        digits = digits | (b.zext(q % 10, 64, 128) << (4 * n))
+        q = q // 10
+    return b.trunc((b.zext(x[1], 32, 128) << 79) | digits, 80), flags
 
 
-def unpack_decimal(x: int) -> tuple[int, int]:
-    """Sign and magnitude of a packed decimal. Digits above 9, which the SDM leaves open, count as they are."""
-    value = 0
+def load_decimal(b: Arithmetic, x: Word) -> Result:
+    """FBLD. Digits above 9, which the SDM leaves open, count as they are."""
+    value: Word = 0
     for n in reversed(range(DIGITS)):
-        value = value * 10 + (x >> (4 * n) & 0xF)
-    return x >> 79, value
+        value = (value * 10 + b.trunc(x >> (4 * n) & 0xF, 64)) & M64
+    return exact(b, whole(b, b.trunc(x >> 79, 32), value)), 0

@@ -4,7 +4,8 @@ The result is computed with hundreds of bits and rounded once, where a processor
 unit in the last place. In one thing a processor is followed where mathematics would differ: arguments of
 FSIN, FCOS, FSINCOS and FPTAN are reduced with a pi of 66 bits (8.3.8), so that the sine of what is nearly
 pi comes out as on hardware. What the SDM leaves undefined, arguments out of range of F2XM1 and FYL2XP1,
-gives the argument back, as processors do. Conventions as in `arithmetic`.
+gives the argument back, as processors do. Conventions as in `arithmetic`, on the
+numbers of `wide`.
 """
 
 from __future__ import annotations
@@ -14,21 +15,9 @@ from collections.abc import Callable
 from isa.consts import FSW_C2, FSW_PE, FSW_UE, FSW_ZE
 from isa.fpu import series
 from isa.fpu.arithmetic import INVALID, denormals, stops
-from isa.fpu.formats import (
-    INFINITE,
-    NANS,
-    PLUS_ONE,
-    SPECIAL,
-    ZERO,
-    Number,
-    Result,
-    choose_nan,
-    exact,
-    pack,
-    signed_infinity,
-    signed_zero,
-)  # fmt: skip
+from isa.fpu.formats import INFINITE, PLUS_ONE, SPECIAL, ZERO
 from isa.fpu.series import ONE, PLACES
+from isa.fpu.wide import NANS, Number, Result, choose_nan, exact, pack, signed_infinity, signed_zero
 
 HALF_PI_66 = 0xC90F_DAA2_2168_C234_C  # in units of 2**-67: pi has 66 significant bits (SDM 1, 8.3.8)
 HALF_PI_PLACES = 67
@@ -78,7 +67,7 @@ def exp2_minus_1(control: int, x: Number) -> Result:
         return signed_zero(sign), 0
     if kind == INFINITE:
         return (signed_zero(1) | PLUS_ONE if sign else signed_infinity(0)), 0
-    flags = denormals(x)
+    flags = denormals(x, x)
     if stops(flags, control):
         return 0, flags
     if _size(x) >= 1:
@@ -191,7 +180,7 @@ def _trigonometric(
         return at_zero or signed_zero(sign), 0
     if _size(x) > BEYOND:
         return 0, FSW_C2
-    flags = denormals(x)
+    flags = denormals(x, x)
     if stops(flags, control):
         return 0, flags
     quadrant, rest = _reduced(x)

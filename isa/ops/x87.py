@@ -8,8 +8,8 @@ its number, since TOP is data. All else is written here and in
     x87compare  FCOM FUCOM FCOMI FTST FXAM
     x87control  FINIT FLDCW FSTENV FSAVE FXSAVE WAIT
 
-A compiled engine may leave every instruction that computes to the reference engine: `b.f80` and `b.r80`
-then are exits, and what needs neither (FLDCW, FNSTSW, FNOP, …) runs compiled.
+What of `isa.fpu` is not written in the language, sines and their kin, a compiled engine leaves to the
+reference engine: `b.f80` is an exit then.
 
 An instruction runs in this order (SDM 1, 8.4 to 8.7): #NM if CR0 says so; #MF if an unmasked exception is
 pending from before; memory; the computation; then the state changes, all together. An exception that is
@@ -19,8 +19,6 @@ EM and MP lets them run directly. SDM 1, chapter 8.
 """
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 from isa.consts import (
     CR0_EM,
@@ -57,6 +55,7 @@ from isa.state import (
     FPU_TAGS,
     SEL,
 )
+from isa.x87_forms import opcode_of
 
 TOUCHES = "CR0.TS CR0.EM"
 FEATURE = "FPU"
@@ -163,13 +162,6 @@ def settle_summary(b: Builder, control: Word, status: Word) -> None:
 
 
 # -- the last instruction --------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1 << 12)
-def opcode_of(raw: bytes) -> int:
-    """The eleven bits that tell an instruction: the low three of its first byte, and the second (8.1.9)."""
-    at = next(n for n, byte in enumerate(raw) if byte & 0xF8 == 0xD8)
-    return (raw[at] & 7) << 8 | raw[at + 1]
 
 
 def memory_of(i: Insn) -> Operand | None:
