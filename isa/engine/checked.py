@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from isa import fpu
 from isa.consts import M32
 from isa.engine.words import mask, width_of
 from isa.faults import Fault
@@ -184,9 +185,10 @@ def word(x: Any, w: int, what: str) -> int:
 # What the operations of the language take and give: widths in bits, "w" for the one passed as argument
 # `w`, "to" likewise, None for what is not a word.
 _TAKES: dict[str, tuple[Any, ...]] = {
-    "zext": ("w", None, None), "trunc": (64, None), "sext": ("w", None, None), "sar": ("w", "w", None),
+    "zext": ("w", None, None), "trunc": (128, None), "sext": ("w", None, None), "sar": ("w", "w", None),
     "slt": ("w", "w", None), "umul": ("w", "w", None), "smul": ("w", "w", None),
     "udivmod": ("w", "w", "w", None), "sdivmod": ("w", "w", "w", None), "ctz": ("w", None), "clz": ("w", None),
+    "isqrt": ("w", None),
     "load": (None, 32, None), "load_rmw": (None, 32, None), "store": (None, 32, "w", None),
     "probe": (None, 32, None), "load_system": (32, None), "store_system": (32, "w", None),
     "probe_system": (32, None), "load_physical": (32, None), "store_physical": (32, "w", None),
@@ -196,15 +198,15 @@ _TAKES: dict[str, tuple[Any, ...]] = {
     "inhibit_interrupts": (), "debug_registers_changed": (), "unblock_nmi": (), "halt": (),
     "intercepts": (32, None), "port_in": (16, None), "port_out": (16, "w", None), "cpuid": (32, 32),
     "timestamp": (), "read_msr": (32,),
-    "r80": (3,), "set_r80": (3, 80), "f80": (None, None, 16, 80, 80), "fpu_error": (),
+    "r80": (3,), "set_r80": (3, 80), "fpu_error": (),
     "write_msr": (32, 32, 32), "eflags": (), "system_flags": (), "cf": (), "pf": (), "af": (), "zf": (),
     "sf": (), "of": (),
 }  # fmt: skip
 _GIVES: dict[str, Any] = {
     "zext": "to", "trunc": "to", "sext": "to", "sar": "w", "slt": 1, "umul": "w", "smul": "w", "udivmod": "w",
-    "sdivmod": "w", "ctz": "w", "clz": "w", "load": "w", "load_rmw": "w", "load_system": "w",
+    "sdivmod": "w", "ctz": "w", "clz": "w", "isqrt": "w", "load": "w", "load_rmw": "w", "load_system": "w",
     "load_physical": "w", "eflags": 32, "system_flags": 32, "cf": 1, "pf": 1, "af": 1, "zf": 1, "sf": 1, "of": 1,
-    "port_in": "w", "cpuid": 32, "timestamp": 32, "read_msr": 32, "r80": 80, "f80": 80,
+    "port_in": "w", "cpuid": 32, "timestamp": 32, "read_msr": 32, "r80": 80,
 }  # fmt: skip
 _WIDTH_AT = {"zext": {"w": 1, "to": 2}, "sext": {"w": 1, "to": 2}, "trunc": {"to": 1}}
 _STORES = {"store", "store_system"}
@@ -317,6 +319,14 @@ class Checker:
             self._access(name, "system", plain[0], plain[2] >> 3)
         elif name in ("udivmod", "sdivmod", "load_system") and self.changed:
             raise Misuse(f"{name} may fault after {self.changed} has changed")
+
+    def f80(self, operation: str, form: str, control: int, x: int, y: int) -> tuple[Any, Any]:
+        """What of the numbers is written in the language is looked at, too."""
+        if operation not in fpu.COMPUTED:
+            operands = word(control, 16, "a control word"), word(x, 80, "x"), word(y, 80, "y")
+            value, flags = self.cpu.engine.f80(operation, form, *operands)
+            return Checked(value, 80), Checked(flags, 32)
+        return fpu.compute(self, operation, form, control, x, y)
 
     # -- operands ---------------------------------------------------------------------------------
     def read(self, o: Operand) -> Any:
