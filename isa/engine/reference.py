@@ -203,7 +203,7 @@ class Reference(X87Ints, IntFlags, IntWords):
             self.check_segment(n, offset, size, write=True)
         linear = (self.bases[n] + offset) & 0xFFFF_FFFF
         if not self.tw[linear >> 12] or (linear & 0xFFF) + size > 4096:
-            self._probe(linear, size, self.user)
+            self._pieces(linear, size, 1, self.user)
         return self.load(n, offset, w)
 
     def store(self, n: int, offset: int, value: int, w: int) -> None:
@@ -229,7 +229,7 @@ class Reference(X87Ints, IntFlags, IntWords):
     def probe(self, n: int, offset: int, size: int) -> None:
         if offset + size > self.write_end[n]:
             self.check_segment(n, offset, size, write=True)
-        self._probe((self.bases[n] + offset) & 0xFFFF_FFFF, size, self.user)
+        self._pieces((self.bases[n] + offset) & 0xFFFF_FFFF, size, 1, self.user)
 
     def check_segment(self, n: int, offset: int, size: int, *, write: bool) -> None:
         """The full check of an access through a segment (SDM 5.3): #SS(0) for SS, else #GP(0)."""
@@ -254,7 +254,7 @@ class Reference(X87Ints, IntFlags, IntWords):
         self._store_slow(linear & c.M32, value, w >> 3, 0)
 
     def probe_system(self, linear: int, size: int) -> None:
-        self._probe(linear, size, 0)
+        self._pieces(linear, size, 1, 0)
 
     def load_physical(self, address: int, w: int) -> int:
         page = self.memory.frame(address >> 12)
@@ -295,15 +295,19 @@ class Reference(X87Ints, IntFlags, IntWords):
     def _pieces(self, linear: int, size: int, write: int, user: int) -> list[tuple[int, int, int]]:
         """(page, physical address, bytes) of an access, one or two; both translated before either is used."""
         first = min(size, 4096 - (linear & 0xFFF))
-        page, physical = self._fill(linear, write, user)
-        pieces = [(page, physical | (linear & 0xFFF), first)]
+        pieces = [(*self._page(linear, write, user), first)]
         if first < size:
-            page, physical = self._fill((linear + first) & c.M32, write, user)
-            pieces.append((page, physical, size - first))
+            pieces.append((*self._page((linear + first) & c.M32, write, user), size - first))
         return pieces
 
-    def _probe(self, linear: int, size: int, user: int) -> None:
-        self._pieces(linear, size, 1, user)
+    def _page(self, linear: int, write: int, user: int) -> tuple[int, int]:
+        """Byte offset of the page in RAM and the physical address; where the page is remembered only the offset
+        within it counts."""
+        known = (self.tlb.write if write else self.tlb.read)[user][linear >> 12]
+        if known:
+            return known & ~0xFFF, linear & 0xFFF
+        page, physical = self._fill(linear, write, user)
+        return page, physical | (linear & 0xFFF)
 
     def _load_slow(self, linear: int, size: int, user: int) -> int:
         value = shift = 0
