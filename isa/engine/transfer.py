@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from isa.consts import ESP, M32, NT, SEL_RPL, SS, VM
+from isa.consts import CR0_PE, ESP, M32, NT, SEL_RPL, SS, VM
 from isa.engine.arrival import arrive
 from isa.engine.builder import Exit
 from isa.engine.context import ARGUMENTS, AS_CPL, INTERRUPTS, PAGE_EIP, QUIET, R_OFFSET, READ_END
@@ -42,8 +42,9 @@ from isa.table import ROWS
 # The state words that hardly ever change between two executions of a transfer.
 STEADY = (
     *(place + n for place in (SEL, BASE, LIMIT, ATTR) for n in range(8)),
-    *range(GDT_BASE, IDT_LIMIT + 1), CR0, CPL, DR + 7, NMI,
+    *range(GDT_BASE, IDT_LIMIT + 1), CPL, DR + 7, NMI,
 )  # fmt: skip
+STEADY_BITS = {CR0: CR0_PE}  # a kernel may set and clear TS as often as it changes tasks
 UNUSUAL = VM | NT  # of EFLAGS; with one of them set everything is otherwise
 NAME = "transfer"  # until the text is there
 Look = Callable[[int, int], bytes | None]
@@ -51,16 +52,18 @@ Look = Callable[[int, int], bytes | None]
 
 
 class Partly(Value):
-    """A word of which some bits are known to be clear."""
+    """A word of which some bits, a mask, are known."""
 
-    __slots__ = ("clear",)
+    __slots__ = ("bits", "known")
 
-    def __init__(self, word: Any, clear: int) -> None:
+    def __init__(self, word: Any, known: int, bits: int) -> None:
         super().__init__(word.code, word.text, word.w, word.root)
-        self.clear = clear
+        self.known, self.bits = known, bits
 
     def __and__(self, other: Word) -> Word:
-        return 0 if isinstance(other, int) and not other & ~self.clear else super().__and__(other)
+        if isinstance(other, int) and not other & ~self.known:
+            return other & self.bits
+        return super().__and__(other)
 
     __rand__ = __and__
 
@@ -75,7 +78,7 @@ class Expecting(Threaded, ABC):
 
     def expect(self, state: Sequence[int], look: Look) -> None:
         """Take this state for known."""
-        self.known, self.look, self.assumed = {n: state[n] for n in STEADY}, look, set()
+        self.known, self.look, self.assumed = {n: state[n] for n in (*STEADY, *STEADY_BITS)}, look, set()
         self.wide_stack = True
         self.intrinsics.pop("isa.segment.null_if_too_privileged")
 
@@ -98,23 +101,24 @@ class Expecting(Threaded, ABC):
 
     def holds(self, state: Sequence[int]) -> bool:
         """Whether a state is as expected."""
-        return all(state[n] == self.known[n] for n in self.assumed)
+        return all((state[n] ^ self.known[n]) & STEADY_BITS.get(n, M32) == 0 for n in self.assumed)
 
     def initial(self, n: int) -> Word:
         known = self.known.get(n)
         if known is None:
             return super().initial(n)
         self.assumed.add(n)
-        return known
+        bits = STEADY_BITS.get(n)
+        return known if bits is None else Partly(super().initial(n), bits, known)
 
     def at_head(self, n: int) -> Word:
         return self.initial(n) if n in self.known else super().at_head(n)
 
     def system_flags(self) -> Word:
-        return Partly(super().system_flags(), UNUSUAL)
+        return Partly(super().system_flags(), UNUSUAL, 0)
 
     def eflags(self) -> Word:
-        return Partly(super().eflags(), UNUSUAL)
+        return Partly(super().eflags(), UNUSUAL, 0)
 
     def begin(self) -> None:
         """What `system_flags` takes for granted."""
@@ -158,10 +162,12 @@ class Expecting(Threaded, ABC):
         """Compare the state with what is assumed; go `%short` where it is another."""
         lines = super().head()
         for n in sorted(self.assumed):
+            bits = STEADY_BITS.get(n, M32)
             lines += [
                 f"%k{n}_at = getelementptr i32, ptr %state, i64 {n}",
-                f"%k{n} = load i32, ptr %k{n}_at",
-                f"%same{n} = icmp eq i32 %k{n}, {self.known[n]}",
+                f"%k{n}_all = load i32, ptr %k{n}_at",
+                f"%k{n} = and i32 %k{n}_all, {bits}",
+                f"%same{n} = icmp eq i32 %k{n}, {self.known[n] & bits}",
                 f"br i1 %same{n}, label %on{n}, label %short{LIKELY}",
                 f"on{n}:",
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 import test_native_engine
 from test_regions import EAGER, SEED
 
+from isa.consts import CR0_PE, CR0_TS
 from isa.engine import regions, transfer
 from isa.engine.native import available
+from isa.state import CR0
 from vmm import Machine, load_image
 from vmm.image import Image
 
@@ -113,3 +116,22 @@ def test_it_stands_where_the_transfers_are(made: list[str]) -> None:
     heads = [index for page in native.regions.pages.values() for index in page.heads]
     assert heads and all(native.pool.handler(index) in functions for index in heads)
     assert {"int", "iret", "fault"} <= set(made)
+
+
+def test_a_task_switch_flag_is_none_of_their_business(made: list[str]) -> None:
+    assert IMAGE.program is not None
+    at = IMAGE.program.symbols["selectors"]
+    machine = Machine(with_edits([(at, word(at))] * EDITS), memory=MEMORY)
+    machine.mode.cpu.use_engine("native")
+    machine.advance(BUDGET)
+    native = machine.mode.cpu.native
+    assert native is not None and native.regions is not None
+    delivery = next(iter(native.regions.deliveries.values()))
+    state = array("I", bytes(4 * len(machine.mode.cpu.s)))
+    for n, value in delivery.known.items():
+        state[n] = value
+    assert delivery.holds(state)
+    state[CR0] ^= CR0_TS
+    assert delivery.holds(state)
+    state[CR0] ^= CR0_PE
+    assert not delivery.holds(state)
