@@ -10,6 +10,7 @@ shadows one) and may change: then `remapped` tells those who remember. Next: `mm
 
 from __future__ import annotations
 
+import mmap
 from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -78,6 +79,17 @@ class CodePage:
         return [k for k in keys if k in self.insns and (k & 0xFFF) + self.insns[k].length > first]
 
 
+def reserve(size: int, *, sparse: bool = True) -> mmap.mmap:
+    """Zeroed memory that exists where it is touched; `sparse`: here and there, so by small pages."""
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    block = mmap.mmap(-1, size, flags=flags)
+    if sparse and hasattr(mmap, "MADV_NOHUGEPAGE"):
+        block.madvise(mmap.MADV_NOHUGEPAGE)
+    return block
+
+
 class Ram:
     """`size` bytes (whole pages) of host memory, and the code found in them."""
 
@@ -85,7 +97,7 @@ class Ram:
         if size <= 0 or size % PAGE_SIZE:
             raise ValueError(f"RAM of {size} bytes: whole pages of {PAGE_SIZE} bytes are needed")
         self.size = size
-        self.data = bytearray(size)
+        self.data = reserve(size, sparse=False)
         self.code: dict[int, CodePage] = {}  # by byte offset of the page
         self.code_offsets: list[int] = []  # the same pages by their numbers
         self.code_numbers = array("I", bytes(4 * (size // PAGE_SIZE)))  # by page: its number + 1, or 0

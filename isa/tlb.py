@@ -15,8 +15,9 @@ Logs name the entries made since the last flush, so a flush costs what was fille
 from __future__ import annotations
 
 import ctypes
-import mmap
 from array import array
+
+from isa.memory import reserve
 
 PAGES = 1 << 20
 VALID, CODE = 1, 3  # CODE includes VALID
@@ -26,17 +27,6 @@ FETCH_LOG = LOG + LOG_SIZE
 FRAME_LOG = FETCH_LOG + LOG_SIZE  # filled FRAME entries: table offset
 WORDS = FRAME_LOG + LOG_SIZE
 LOGGED, FETCH_LOGGED, FRAME_LOGGED = range(3)  # how full the logs are: `counts`
-
-
-def reserve(size: int) -> mmap.mmap:
-    """Zeroed memory that exists where it is touched."""
-    if not hasattr(mmap, "MAP_PRIVATE"):
-        return mmap.mmap(-1, size)
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-    block = mmap.mmap(-1, size, flags=flags)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        block.madvise(mmap.MADV_NOHUGEPAGE)
-    return block
 
 
 class Tlb:

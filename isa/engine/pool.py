@@ -17,10 +17,9 @@ from isa.engine.context import MAX_PAGES, MAX_RECORDS, PAGE_ENTRIES, R_OFFSET, R
 from isa.engine.library import ORIGINALS_BYTES, PAGES_BYTES, POOL_BYTES, Library
 from isa.engine.shapes import target_offset
 from isa.faults import Fault, NotModelled
-from isa.memory import LONGEST
+from isa.memory import LONGEST, reserve
 from isa.state import LIMIT
 from isa.table import ROWS
-from isa.tlb import reserve
 
 if TYPE_CHECKING:
     from isa.engine.reference import Reference

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from mmap import mmap
 
 from isa import consts as c
 from isa.cpu import Cpu
@@ -111,7 +112,7 @@ class Root:
         known = self.leaves if source.shift == PAGE_SHIFT else self.directories
         return known.get(source.base) is source
 
-    def changed(self, source: Source, data: bytearray) -> Iterator[tuple[int, int]]:
+    def changed(self, source: Source, data: mmap) -> Iterator[tuple[int, int]]:
         """(linear address, shift) of what was derived from entries that are different now."""
         now = data[source.page : source.page + c.PAGE_SIZE]
         if now == source.copy:

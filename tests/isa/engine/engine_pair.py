@@ -139,7 +139,7 @@ class Pair:
             different = [n for n in range(len(native)) if native[n] != expected[n]]
             lines = [f"word {n}: native {native[n]:#x}, reference {expected[n]:#x}" for n in different]
             raise AssertionError(f"{what}\nfrom {[hex(x) for x in start[:10]]}\n" + "\n".join(lines))
-        if self.native_ram != self.ram.data:
+        if self.native_ram != bytes(self.ram.data):
             at = next(n for n in range(RAM_SIZE) if self.native_ram[n] != self.ram.data[n])
             raise AssertionError(f"{what}: memory differs at {at:#x}; from {[hex(x) for x in start[:10]]}")
 

@@ -170,7 +170,7 @@ def test_the_delivery_of_a_fault_runs_natively() -> None:
         assert pair.cpu.deliver(GeneralProtection(0)) is None
         native[FLAG_OP : FLAG_R + 1] = pair.cpu.s[FLAG_OP : FLAG_R + 1]
         assert native == pair.cpu.s
-        assert pair.native_ram == pair.ram.data
+        assert pair.native_ram == bytes(pair.ram.data)
     assert DONE in seen
 
 
