@@ -6,6 +6,7 @@
     wide            numbers of any length, for
     remainder       FPREM, FPREM1
     transcendental  sines, logarithms, constants
+    wideops         both by their names
     series          fixed-point mathematics on integers
 
 The first three are written in the language, on words; the others calculate with Python ints. `operate` is
@@ -21,7 +22,7 @@ from functools import cache
 from typing import TypeAlias
 
 from isa.consts import FCW_RC_SHIFT, FSW_C0, FSW_C1, FSW_C2, FSW_C3
-from isa.fpu import arithmetic, convert, remainder, transcendental, wide
+from isa.fpu import arithmetic, convert, wide
 from isa.fpu.formats import (
     DENORMAL,
     DOWN,
@@ -66,20 +67,6 @@ _BINARY: dict[str, Binary] = {
     "compare": arithmetic.compare,
     "ucompare": arithmetic.compare_unordered,
 }
-_WIDE_UNARY: dict[str, Callable[[int, wide.Number], wide.Result]] = {
-    "exp2m1": transcendental.exp2_minus_1,
-    "sin": transcendental.sine,
-    "cos": transcendental.cosine,
-    "tan": transcendental.tangent,
-    "unit": transcendental.unit,
-}
-_WIDE_BINARY: dict[str, Callable[[int, wide.Number, wide.Number], wide.Result]] = {
-    "rem": remainder.remainder,
-    "rem1": remainder.remainder_nearest,
-    "ylog2x": transcendental.y_log2_x,
-    "ylog2x1": transcendental.y_log2_x_plus_1,
-    "atan": transcendental.arctangent,
-}
 COMPUTED = frozenset({*_UNARY, *_BINARY, "store", "examine", "constant"})  # by `compute`
 
 
@@ -113,7 +100,9 @@ def examine(b: Arithmetic, x: Word) -> Word:
 @cache
 def constants(name: str) -> tuple[int, ...]:
     """What an instruction loads, for each rounding control."""
-    return tuple(transcendental.constant(rc << FCW_RC_SHIFT, name)[0] for rc in range(4))
+    from isa.fpu.transcendental import constant
+
+    return tuple(constant(rc << FCW_RC_SHIFT, name)[0] for rc in range(4))
 
 
 def _constant(control: Word, words: tuple[int, ...]) -> Word:
@@ -141,7 +130,9 @@ def operate(operation: str, form: str, control: int, x: int, y: int = 0) -> wide
     """One operation of those that `language.Builder.f80` lists: its word, and bits of the status word."""
     if operation in COMPUTED:
         return compute(wide.INTS, operation, form, control, x, y)
+    from isa.fpu.wideops import BINARY, UNARY  # few programs need them, and they are long
+
     number = wide.opened(unpack(wide.INTS, x))
-    if operation in _WIDE_UNARY:
-        return _WIDE_UNARY[operation](control, number)
-    return _WIDE_BINARY[operation](control, number, wide.opened(unpack(wide.INTS, y)))
+    if operation in UNARY:
+        return UNARY[operation](control, number)
+    return BINARY[operation](control, number, wide.opened(unpack(wide.INTS, y)))
