@@ -11,12 +11,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from isa import consts as c
 from isa.deliver import HARDWARE, SOFTWARE, interrupt
 from isa.exits import Exit, Reason, TrapPolicy
 from isa.faults import (
+    Again,
     DebugException,
     DoubleFault,
     Fault,
@@ -62,6 +64,7 @@ class Boundary(ABC):
         Where the next one wants care, or interrupts wait for it, it is executed here.
         """
         engine, s = self.engine, self.s
+        engine.restartable = True
         if self.stop_requested:
             self.stop_requested = False
             return Exit(Reason.STOP)
@@ -141,7 +144,7 @@ class Boundary(ABC):
         returns_to = self.s[EIP]
         if not self._delivers(vector):
             try:
-                interrupt(self.engine, vector, None, returns_to, HARDWARE)
+                self._interrupt(vector, None, returns_to, HARDWARE)
             except Fault as fault:
                 return self._nested(fault)
             self.s[EIP] = self.engine.next
@@ -149,6 +152,18 @@ class Boundary(ABC):
         if self.on_delivery is not None:
             self.on_delivery(vector, None, returns_to)
         return None
+
+    def _interrupt(self, *what: Any) -> None:
+        """`deliver.interrupt`, until it has gone through."""
+        engine = self.engine
+        before, engine.restartable = engine.restartable, True
+        try:
+            while True:
+                with suppress(Again):
+                    interrupt(engine, *what)
+                    return
+        finally:
+            engine.restartable = before
 
     @abstractmethod
     def _delivers(self, vector: int) -> bool:
@@ -195,7 +210,7 @@ class Boundary(ABC):
             if fault.why & c.DR6_B:
                 resume = 0  # an instruction breakpoint is the one fault that does not set RF
         self._begin_event()
-        interrupt(self.engine, fault.vector, fault.error, s[EIP], HARDWARE, resume)
+        self._interrupt(fault.vector, fault.error, s[EIP], HARDWARE, resume)
         returns_to, s[EIP] = s[EIP], self.engine.next
         s[PENDING_DEBUG] |= self.engine.breakpoints.hit
         if self.on_delivery is not None:
@@ -214,7 +229,7 @@ class Boundary(ABC):
         """Deliver an interrupt now, as the hardware does between two instructions; it ends HLT."""
         self._begin_event()
         try:
-            interrupt(self.engine, vector, None, self.s[EIP], SOFTWARE if software else HARDWARE)
+            self._interrupt(vector, None, self.s[EIP], SOFTWARE if software else HARDWARE)
             self.s[EIP] = self.engine.next
             self.s[PENDING_DEBUG] |= self.engine.breakpoints.hit
             return None

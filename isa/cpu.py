@@ -22,7 +22,7 @@ from isa.engine.context import ACCESSES, FAULTED, GUARD, MISS
 from isa.engine.intwords import IntWords
 from isa.engine.reference import Reference
 from isa.exits import NATIVE, Exit, Reason, TrapPolicy
-from isa.faults import Fault, InvalidOpcode, NotModelled, Waiting
+from isa.faults import Again, Fault, InvalidOpcode, NotModelled, Waiting
 from isa.insn import Insn
 from isa.language import Builder
 from isa.memory import PhysicalMemory
@@ -242,6 +242,7 @@ class Cpu(Boundary):
         """
         engine = self.engine
         self.until = until
+        engine.restartable = True
         result: Exit | None = None
         while result is None:
             try:
@@ -250,10 +251,11 @@ class Cpu(Boundary):
                 result = self._fault(fault)
             except _Leave as leave:
                 result = leave.exit
-            except Waiting:
+            except (Waiting, Again):
                 continue
             except NotModelled as missing:
                 result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self.current())
+        engine.restartable = False
         engine.settle()
         if self.native is not None and self.on_tally is not None:
             self.native.tell()
@@ -366,8 +368,14 @@ class Cpu(Boundary):
         """Execute the instruction that was fetched at EIP."""
         engine, s = self.engine, self.s
         engine.here = eip = s[EIP]
-        engine.next = (eip + insn.length) & c.M32
-        engine.handlers[insn.row](engine, insn)
+        engine.restartable = True
+        while True:
+            engine.next = (eip + insn.length) & c.M32
+            try:
+                engine.handlers[insn.row](engine, insn)
+                break
+            except Again:
+                continue
         s[EIP] = engine.next
         self.count += insn.weight
 
@@ -396,6 +404,7 @@ class Cpu(Boundary):
         except Waiting:
             pass
         finally:
+            self.engine.restartable = False
             self.engine.settle()
             if policy is not NATIVE:
                 self.set_policy(policy)

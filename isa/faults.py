@@ -128,6 +128,11 @@ class Waiting(Exception):
     """The instruction has not begun: it waits for an interrupt, as after HLT, and will be tried again."""
 
 
+class Again(Exception):
+    """The instruction or delivery begins again: a translation on its way has marked an entry of the page tables,
+    which it may have read (SDM 3A, 4.8). Nothing else has changed; the next time the mark is there."""
+
+
 class NotModelled(Exception):
     """The guest needs something of x86 that vmsim does not have; `what` names it."""
 

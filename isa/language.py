@@ -223,6 +223,9 @@ class Builder(Arithmetic, Protocol):
     def debug_registers_changed(self) -> None:
         """A breakpoint may have become enabled, or a debug trap may be pending."""
 
+    def commit(self) -> None:
+        """From here on the instruction does not begin again: what goes wrong belongs to what comes next."""
+
     def unblock_nmi(self) -> None:
         """NMIs may come again, once this instruction has completed."""
 

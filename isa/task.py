@@ -79,6 +79,7 @@ def change(
         b.store_system(tss, b.s[SEL + TR], 16)
     if cause != RETURN:
         b.store_system((at + 4) & M32, high | (TSS_BUSY << 8), 32)
+    b.commit()
     b.set_segment(TR, selector, tss, limit_of(low, high), attr_of(high) | TSS_BUSY)
     b.s[CR0] = b.s[CR0] | CR0_TS
     b.s[DR + 7] = b.s[DR + 7] & ~DR7_LOCAL & M32

@@ -441,7 +441,7 @@ class Native(NativeWords):
         self._guarded()
 
     flush_tlb = flush_page = inhibit_interrupts = halt = port_out = write_msr = not_modelled = _elsewhere
-    unblock_nmi = set_r80 = fpu_error = debug_registers_changed = _elsewhere
+    unblock_nmi = commit = set_r80 = fpu_error = debug_registers_changed = _elsewhere
 
     def intercepts(self, vector: Word, software: bool) -> None:
         if software and self.intercepted:

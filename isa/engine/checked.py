@@ -195,7 +195,7 @@ _TAKES: dict[str, tuple[Any, ...]] = {
     "change_flags": (None, 32), "set_eflags": (32,), "set_system_flags": (32,), "jump": (32,), "go": (32,),
     "branch": (1, 32),
     "repeat": (), "set_segment": (None, 16, 32, 32, 16), "set_cpl": (2,), "flush_page": (32,),
-    "inhibit_interrupts": (), "debug_registers_changed": (), "unblock_nmi": (), "halt": (),
+    "inhibit_interrupts": (), "debug_registers_changed": (), "unblock_nmi": (), "commit": (), "halt": (),
     "intercepts": (32, None), "port_in": (16, None), "port_out": (16, "w", None), "cpuid": (32, 32),
     "timestamp": (), "read_msr": (32,),
     "r80": (3,), "set_r80": (3, 80), "fpu_error": (),

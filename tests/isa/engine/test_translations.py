@@ -1,4 +1,5 @@
-"""A translation lives until it is dropped, whatever the tables say meanwhile, in every engine and on every road."""
+"""Translations in every engine and on every road: a translation lives until it is dropped, whatever the tables
+say meanwhile, and an instruction begins again where making one has marked a table's entry."""
 
 from __future__ import annotations
 
@@ -10,20 +11,35 @@ from test_native_engine import SEED, compare
 from isa.cpu import ENGINES
 from isa.engine.native import available
 from vmm import Machine, Outcome, load_image
+from vmm.debug.breakpoints import Stop
+from vmm.image import Image
 
-STALE = load_image(Path(__file__).with_name("stale_pages.asm"))
+HERE = Path(__file__).parent
+STALE, MARKED = (load_image(HERE / f"{name}.asm") for name in ("stale_pages", "marked_entries"))
 BUDGET = 20_000
+EVERY = pytest.mark.parametrize("engine", [name for name in ENGINES if name == "reference" or available()])
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name == "reference" or available()])
-def test_pages_that_are_unmapped_are_there_until_they_are_flushed(engine: str) -> None:
-    machine = Machine(STALE, memory=1 << 20)
+def end(image: Image, engine: str) -> Stop | None:
+    machine = Machine(image, memory=1 << 20)
     machine.mode.cpu.use_engine(engine)
-    ended = machine.advance(BUDGET)
+    return machine.advance(BUDGET)
+
+
+@EVERY
+def test_pages_that_are_unmapped_are_there_until_they_are_flushed(engine: str) -> None:
+    ended = end(STALE, engine)
+    assert ended is not None and ended.outcome is Outcome.SUCCESS, ended
+
+
+@EVERY
+def test_an_instruction_reads_the_marks_that_it_makes_in_page_tables(engine: str) -> None:
+    ended = end(MARKED, engine)
     assert ended is not None and ended.outcome is Outcome.SUCCESS, ended
 
 
 @pytest.mark.skipif(not available(), reason="llvmlite is not installed")
-def test_they_are_there_at_every_stop() -> None:
+@pytest.mark.parametrize("image", [STALE, MARKED], ids=lambda image: image.name)
+def test_both_are_so_at_every_stop(image: Image) -> None:
     print(f"VMSIM_SEED={SEED}")
-    compare(lambda: Machine(STALE, memory=1 << 20), BUDGET, f"{SEED} stale")
+    compare(lambda: Machine(image, memory=1 << 20), BUDGET, f"{SEED} {image.name}")
