@@ -11,8 +11,8 @@ from test_native_engine import SEED, compare
 from isa.cpu import ENGINES
 from isa.engine.native import available
 from vmm import Machine, Outcome, load_image
-from vmm.debug.breakpoints import Stop
 from vmm.image import Image
+from vmm.machine import Stop
 
 HERE = Path(__file__).parent
 STALE, MARKED = (load_image(HERE / f"{name}.asm") for name in ("stale_pages", "marked_entries"))
