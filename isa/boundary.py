@@ -163,7 +163,7 @@ class Boundary(ABC):
                     interrupt(engine, *what)
                     return
         finally:
-            engine.restartable = before
+            engine.restartable, engine.begun_at = before, -1
 
     @abstractmethod
     def _delivers(self, vector: int) -> bool:

@@ -204,8 +204,9 @@ class Cpu(Boundary):
 
     def check_intercept(self, vector: int, software: bool) -> None:
         """Called by INT n before it looks at the IDT."""
-        if self.on_int is not None and software:
+        if self.on_int is not None and software and self.engine.begun_at != self.count:
             self.on_int(vector)
+        self.engine.begun_at = -1
         if software and self.policy.software_interrupts >> vector & 1:
             raise _Leave(Exit(Reason.SOFTWARE_INTERRUPT, vector=vector))
         self.s[PENDING_DEBUG] = 0  # the handler is not single-stepped, nor is INT itself

@@ -26,7 +26,7 @@ from isa.language import Builder, Word
 from isa.ops.stack import peek, push_words
 from isa.segment import (
     attr_of, base_of, descriptor, descriptor_words, dpl_of, is_code, is_conforming, is_writable_data,
-    limit_of, load_code, load_real, selector_error, set_accessed, within,
+    limit_of, load_code, load_real, probe_accessed, selector_error, set_accessed, within,
 )  # fmt: skip
 from isa.state import ATTR, BASE, CPL, CR0, IDT_BASE, IDT_LIMIT, LIMIT, SEL
 from isa.task import CALL, switch
@@ -105,6 +105,7 @@ def enter(
         raise SegmentNotPresent(selector_error(selector) + ext)
     if target > limit_of(code_low, code_high):
         raise GeneralProtection(ext)
+    probe_accessed(b, at, code_high)
     frame = [] if error is None else [error]
     frame = [*frame, return_eip, b.s[SEL + CS], image | resume]
     inner = (not is_conforming(attr)) and (dpl_of(attr) < cpl)

@@ -124,6 +124,12 @@ def set_accessed(b: Builder, at: Word, high: Word) -> None:
         b.store_system((at + 4) & M32, high | (TYPE_ACCESSED << 8), 32)
 
 
+def probe_accessed(b: Builder, at: Word, high: Word) -> None:
+    """Fault now if `set_accessed` would."""
+    if not high & (TYPE_ACCESSED << 8):
+        b.probe_system((at + 4) & M32, 4)
+
+
 def is_protected(b: Builder) -> Word:
     """Whether selectors name descriptors: protected mode, but not virtual-8086 mode."""
     return ((b.s[CR0] & CR0_PE) != 0) & ((b.system_flags() & VM) == 0)

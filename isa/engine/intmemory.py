@@ -52,6 +52,7 @@ class IntMemory:
     cs_end: int
     marks: int
     restartable: bool
+    begun_at: int
 
     # -- memory through a segment -------------------------------------------------------------------
 
@@ -184,6 +185,7 @@ class IntMemory:
         marks = self.marks
         page, physical = self._fill(linear, write, user)
         if self.marks != marks and self.restartable:
+            self.begun_at = self.cpu.count
             raise Again()  # as native code does after each translation that it has to make
         return page, physical | (linear & 0xFFF)
 

@@ -62,6 +62,7 @@ class Reference(IntMemory, X87Ints, IntFlags, IntWords):
         self.attention = True
         self.marks = 0  # entries of page tables that were marked accessed or dirty
         self.restartable = False  # whoever runs instructions or deliveries begins them `Again`
+        self.begun_at = -1  # the count at which the latest one did
         self.breakpoints = Breakpoints(self)
         self.record: Record = (flags.PACKED, 32, 0, 0, 0)
         self.bases = [0] * 8

@@ -19,8 +19,8 @@ from isa.language import Builder, Word
 from isa.ops.flagops import ALWAYS, merge_eflags, require_v86_iopl
 from isa.ops.stack import drop, peek, push_words
 from isa.segment import (
-    attr_of, base_of, descriptor, dpl_of, is_code, is_conforming, is_writable_data,
-    limit_of, load_code, is_protected, load_real, null_if_too_privileged, selector_error, set_accessed,
+    attr_of, base_of, descriptor, dpl_of, is_code, is_conforming, is_protected, is_writable_data, limit_of,
+    load_code, load_real, null_if_too_privileged, probe_accessed, selector_error, set_accessed,
 )  # fmt: skip
 from isa.state import ATTR, BASE, CPL, DR, LIMIT, NMI, SEL
 from isa.task import CALL, JUMP, RETURN, available, switch
@@ -173,6 +173,7 @@ def call_far(b: Builder, i: Insn) -> None:
     at, low, high = _words(b, selector)
     if is_code(attr_of(high)):
         check_direct(b, selector, low, high, target)
+        probe_accessed(b, at, high)
         _push_return(b, i.w)
         load_code(b, selector, at, low, high, b.s[CPL])
         b.go(target)
@@ -193,6 +194,7 @@ def call_gate(b: Builder, low: Word, high: Word, w: int) -> None:
     code, entry, at, code_low, code_high = _gate_target(b, low, high)
     attr, cpl = attr_of(code_high), b.s[CPL]
     inner = (not is_conforming(attr)) and (dpl_of(attr) < cpl)
+    probe_accessed(b, at, code_high)
     if inner:
         frame = [b.next, b.s[SEL + CS], b.s[ESP], b.s[SEL + SS]]
         if high & 0x1F:
@@ -258,6 +260,7 @@ def return_far(b: Builder, selector: Word, target: Word, w: int, frame: int, rel
         esp = b.zext(peek(b, frame + release, w), w, 32)
         ss = b.zext(peek(b, frame + release + w // 8, w), w, 32) & M16
         ss_at, ss_low, ss_high = _return_stack(b, ss, rpl)
+        probe_accessed(b, ss_at, ss_high)
         load_code(b, selector, at, low, high, rpl)
         set_accessed(b, ss_at, ss_high)
         b.set_segment(

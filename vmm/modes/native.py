@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from isa.consts import VECTOR_NAMES
 from isa.cpu import Cpu
 from isa.exits import Reason
-from isa.faults import Fault
+from isa.faults import Again, Fault
 from isa.insn import Insn
 from isa.language import Builder
 from isa.memory import Ram
@@ -59,7 +59,11 @@ class Native(Mode):
 
         def execute(b: Builder, i: Insn) -> None:
             work[figure] += 1
-            define(b, i)
+            try:
+                define(b, i)
+            except Again:
+                work[figure] -= 1
+                raise
 
         return execute
 
