@@ -143,9 +143,10 @@ def _traps(plan: Plan, say: Say, found: Findings) -> None:
 
 
 def _program(plan: Plan, say: Say, found: Findings) -> None:
-    """What the command itself takes."""
+    """What the command itself takes, once Python has compiled it, which it may have been told not to keep."""
     rounds = plan.rounds + 2
     with tempfile.TemporaryDirectory() as folder:
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{folder}/bytecode"}
         for name, arguments, environment, bar in (
             ("vmsim --help", ("--help",), {}, HELP_BAR),
             ("vmsim run hello", ("run", "hello"), {}, START_BAR),
@@ -153,7 +154,7 @@ def _program(plan: Plan, say: Say, found: Findings) -> None:
             ("vmsim run hello, natively", ("run", "hello"), {"VMSIM_ENGINE": FASTEST}, None),
         ):
             say(f"{name} …")
-            _command(name, arguments, environment, rounds, bar, found)
+            _command(name, arguments, {**compiled, **environment}, rounds, bar, found)
 
 
 def _command(
