@@ -18,6 +18,7 @@ from isa.engine.native import available
 from isa.engine.x87ints import X87Ints
 from isa.memory import PhysicalMemory, Ram
 from vmm import Machine
+from vmm.modes import MODES
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "differential"))
 
@@ -26,6 +27,7 @@ from x87_processor import X87
 
 SEED = int(os.environ.get("VMSIM_SEED", random.SystemRandom().getrandbits(24)))
 CASES, KERNELS = 6000, 4
+UNCHANGED = [name for name, mode in MODES.items() if not mode.paravirtual]
 CONTROLS = (0x37F, 0x27F, 0x07F, 0x340, 0x77F, 0xB7F, 0xF7F, 0x37E)
 OPERATIONS = [
     *((name, form) for name in fpu._BINARY for form in ("extended", "single", "double", "integer16")),
@@ -84,7 +86,12 @@ def test_native_code_does_all_but_what_needs_ints_of_any_length(by_python: set[s
 
 
 @pytest.mark.skipif(not available(), reason="llvmlite is not installed")
-def test_kernels_that_compute_are_at_any_stop_what_they_are_in_the_reference(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", UNCHANGED)
+def test_kernels_that_compute_are_at_any_stop_what_they_are_in_the_reference(
+    mode: str, tmp_path: Path
+) -> None:
     for seed in range(SEED, SEED + KERNELS):
         made = x87_kernel(seed, tmp_path)
-        test_native_engine.compare(lambda made=made: Machine(made, memory=MEMORY), BUDGET, f"{seed} x87")
+        test_native_engine.compare(
+            lambda made=made: Machine(made, mode, memory=MEMORY), BUDGET, f"{seed} x87 {mode}"
+        )
