@@ -203,7 +203,7 @@ class Cpu(Boundary):
         return self.count + self.time_offset + (self.s[TSC_ADJUST] | self.s[TSC_ADJUST + 1] << 32)
 
     def check_intercept(self, vector: int, software: bool) -> None:
-        """Called by INT n before it looks at the IDT."""
+        """Called by INT n before it looks at the IDT. One that begins `Again` has been told already."""
         if self.on_int is not None and software and self.engine.begun_at != self.count:
             self.on_int(vector)
         self.engine.begun_at = -1
@@ -245,18 +245,20 @@ class Cpu(Boundary):
         self.until = until
         engine.restartable = True
         result: Exit | None = None
-        while result is None:
-            try:
-                result = self._run_watching(breakpoints) if breakpoints else self._run_free()
-            except Fault as fault:
-                result = self._fault(fault)
-            except _Leave as leave:
-                result = leave.exit
-            except (Waiting, Again):
-                continue
-            except NotModelled as missing:
-                result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self.current())
-        engine.restartable = False
+        try:
+            while result is None:
+                try:
+                    result = self._run_watching(breakpoints) if breakpoints else self._run_free()
+                except Fault as fault:
+                    result = self._fault(fault)
+                except _Leave as leave:
+                    result = leave.exit
+                except (Waiting, Again):
+                    continue
+                except NotModelled as missing:
+                    result = Exit(Reason.NOT_MODELLED, what=missing.what, insn=self.current())
+        finally:
+            engine.restartable = False
         engine.settle()
         if self.native is not None and self.on_tally is not None:
             self.native.tell()

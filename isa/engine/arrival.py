@@ -20,7 +20,7 @@ from isa.state import ATTR, BASE, CPL, LIMIT
 from isa.tlb import FETCH
 from isa.tlb import PAGES as LINEAR_PAGES
 
-Words = Callable[[int], Any]
+Read = Callable[[int], Any]
 """A word of the state, as it is now."""
 
 
@@ -37,7 +37,7 @@ class Place:
     base: str  # of the translations
 
 
-def place_of(b: Threaded, eip: Word, word: Words) -> Place:
+def place_of(b: Threaded, eip: Word, word: Read) -> Place:
     """Look up where CS:EIP is."""
     base, limit = word(BASE + CS), word(LIMIT + CS)
     linear: Any = (eip + base) & M32
@@ -66,7 +66,7 @@ def is_astray(place: Place) -> Any:
     return place.page >= MAX_PAGES
 
 
-def record_at(b: Threaded, place: Place, word: Words, lost: Callable[[], None]) -> tuple[str, Any]:
+def record_at(b: Threaded, place: Place, word: Read, lost: Callable[[], None]) -> tuple[str, Any]:
     """The record at a place, and its number; `lost` ends the way on which there is none."""
     small: Any = ((word(ATTR + CS) >> (ATTR_DB.bit_length() - 1)) & 1) ^ 1
     slot: Any = place.page * PAGE_ENTRIES + ((small << 12) + place.low)
@@ -88,7 +88,7 @@ def arrive(b: Threaded, eip: Word, left: str) -> None:
 
     spent: Any = b.code.value(f"icmp slt i64 {left}, 1", 1)
     b.if_(spent, otherwise)
-    word: Words = b.s.__getitem__
+    word: Read = b.s.__getitem__
     place = place_of(b, eip, word)
     b.if_(is_astray(place), otherwise)
     b.if_(place.partly, otherwise)

@@ -22,8 +22,9 @@ class NativeX87(Native):
     changed_registers = False
 
     def r80(self, n: Word) -> Word:
-        low = self.code.value(f"load i64, ptr {self._register(n)}, align 4", 64, pure=False)
-        at = self.code.value(f"getelementptr i64, ptr {self._register(n)}, i64 1", 64).text
+        at = self._register(n)
+        low = self.code.value(f"load i64, ptr {at}, align 4", 64, pure=False)
+        at = self.code.value(f"getelementptr i64, ptr {at}, i64 1", 64).text
         high = self.code.value(f"load i16, ptr {at}, align 4", 16, pure=False)
         return (self.zext(high, 16, 80) << 64) | self.zext(low, 64, 80)
 
@@ -42,8 +43,7 @@ class NativeX87(Native):
 
     def f80(self, operation: str, form: str, control: Word, x: Word, y: Word) -> tuple[Word, Word]:
         if operation not in fpu.COMPUTED:
-            self._guarded()
-            return 0, 0
+            raise TraceError(f"{operation} calculates with ints of any length")
         result: tuple[Word, Word] = run(fpu.compute, self, operation, form, control, x, y)
         return result
 

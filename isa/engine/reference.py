@@ -8,7 +8,6 @@ instructions mean (`ops`), protection (`segment`), paging (`mmu`), interrupts (`
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from isa import consts as c
@@ -37,8 +36,6 @@ from isa.tlb import Tlb
 if TYPE_CHECKING:
     from isa.cpu import Cpu
 
-_U16 = struct.Struct("<H")
-_U32 = struct.Struct("<I")
 REG32, MEM, IMM, REG16, REG8 = Kind.REG32, Kind.MEM, Kind.IMM, Kind.REG16, Kind.REG8
 NOT_ARITHMETIC = ~c.ARITHMETIC & c.M32
 SYSTEM_FLAGS_AWAKE = c.TF | c.RF | c.AC  # flags that need a look at every instruction boundary

@@ -29,8 +29,6 @@ COUNT = 31
 _KNOWN_IMMEDIATES = frozenset("shl shr sar rol ror rcl rcr shld shrd".split())
 # Not worth a handler: they end in the reference engine anyway, or are rare and long.
 _ELSEWHERE = frozenset("int1,hlt,cpuid,rdmsr,wrmsr,ins,outs,unmodelled,mov dr".split(","))
-# `isa.fpu.wide` calculates with ints of any length: those are no words.
-_WIDE = frozenset("f2xm1 fcos fpatan fprem fprem1 fptan fsin fsincos fyl2x fyl2xp1".split())
 
 _LOOKS_AT_BASE = frozenset({"pop"})  # POP [ESP] means the ESP after the pop
 
@@ -93,8 +91,7 @@ class Shape:
 
 def has_handler(insn: Insn) -> bool:
     """Whether an instruction may have one at all."""
-    name = ROWS[insn.row].name
-    return name not in _ELSEWHERE and name not in _WIDE
+    return ROWS[insn.row].name not in _ELSEWHERE
 
 
 def is_x87(insn: Insn) -> bool:

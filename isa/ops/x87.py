@@ -9,7 +9,7 @@ its number, since TOP is data. All else is written here and in
     x87control  FINIT FLDCW FSTENV FSAVE FXSAVE WAIT
 
 What of `isa.fpu` is not written in the language, sines and their kin, a compiled engine leaves to the
-reference engine: `b.f80` is an exit then.
+reference engine: such an instruction has no handler.
 
 An instruction runs in this order (SDM 1, 8.4 to 8.7): #NM if CR0 says so; #MF if an unmasked exception is
 pending from before; memory; the computation; then the state changes, all together. An exception that is

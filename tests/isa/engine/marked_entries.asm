@@ -1,23 +1,10 @@
 ; Instructions that read entries of page tables which their own accesses mark, accessed or dirty: each begins again
 ; once an entry was marked, so it reads the mark. EBX counts what was read without one.
 .include "ring0.inc"
-.equ DIRECTORY, 0x30000
-.equ TABLE, 0x31000
+on:
+.include "paging.inc"
 .equ PAGE, 0x40000                      ; its entry is read and, by that, marked
 .equ ENTRY, TABLE + PAGE / 0x1000 * 4
-on:     mov edi, TABLE
-        mov eax, 3
-fill:   mov [edi], eax                  ; the first 4 MB, one to one
-        add edi, 4
-        add eax, 0x1000
-        cmp edi, TABLE + 0x1000
-        jb fill
-        mov dword ptr [DIRECTORY], TABLE + 3
-        mov eax, DIRECTORY
-        mov cr3, eax
-        mov eax, cr0
-        or eax, 0x80000000
-        mov cr0, eax
         xor ebx, ebx
         mov ebp, 20
 again:  call unmark                     ; MOVS from the entry to its page: dirty, when the page is written
@@ -67,12 +54,7 @@ marked: ret
 
 .align 8
 gdt:    .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0, 0
-        .word 0x67, tss & 0xFFFF
-        .byte tss >> 16, 0x89, 0, 0
-gdt_at: .word 0x2f
-        .long gdt
-idt_at: .word 0
-        .long 0
-.align 8
+        tables 0x68, 1
+idt:    .quad 0
 tss:    .long 0, 0x1E000, 0x10
         .fill 92, 1, 0

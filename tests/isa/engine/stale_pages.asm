@@ -1,21 +1,8 @@
 ; Page tables say that nothing is mapped, but no translation was dropped: all that was used before goes on working.
 ; Exceptions, probes of several words, reads that are written back, stores beside code.
 .include "ring0.inc"
-.equ DIRECTORY, 0x30000
-.equ TABLE, 0x31000
-on:     mov edi, TABLE
-        mov eax, 3
-fill:   mov [edi], eax                  ; the first 4 MB, one to one
-        add edi, 4
-        add eax, 0x1000
-        cmp edi, TABLE + 0x1000
-        jb fill
-        mov dword ptr [DIRECTORY], TABLE + 3
-        mov eax, DIRECTORY
-        mov cr3, eax
-        mov eax, cr0
-        or eax, 0x80000000
-        mov cr0, eax
+on:
+.include "paging.inc"
         mov ecx, 60                     ; some rounds with true tables, then with none
 again:  cmp ecx, 40
         jne both
@@ -57,13 +44,7 @@ back:   inc ebp
 .align 8
 cell:   .fill 64, 1, 0
 gdt:    .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0, 0
-        .word 0x67, tss & 0xFFFF
-        .byte tss >> 16, 0x89, 0, 0
-gdt_at: .word 0x2f
-        .long gdt
-idt_at: .word 8 * 0x31 - 1
-        .long idt
-.align 8
+        tables 0x68, 0x31
 idt:    .fill 3, 8, 0
         gate back, 0x8E
         .fill 44, 8, 0

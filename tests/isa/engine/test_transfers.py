@@ -16,6 +16,7 @@ from test_regions import EAGER, SEED
 from isa.consts import CR0_PE, CR0_TS
 from isa.engine import regions, transfer
 from isa.engine.native import available
+from isa.engine.threaded import Threaded
 from isa.state import CR0
 from vmm import Machine, load_image
 from vmm.image import Image
@@ -103,14 +104,21 @@ def test_what_is_compiled_for_tables_notices_that_they_change(made: list[str]) -
     assert {"int", "iret", "fault"} <= set(made)
 
 
-def test_it_stands_where_the_transfers_are(made: list[str]) -> None:
+def unchanging() -> Threaded:
+    """The engine of a machine whose tables have stayed as they are."""
     assert IMAGE.program is not None
     at = IMAGE.program.symbols["selectors"]
     machine = Machine(with_edits([(at, word(at))] * EDITS), memory=MEMORY)
     machine.mode.cpu.use_engine("native")
     machine.advance(BUDGET)
     native = machine.mode.cpu.native
-    assert native is not None and native.regions is not None
+    assert native is not None
+    return native
+
+
+def test_it_stands_where_the_transfers_are(made: list[str]) -> None:
+    native = unchanging()
+    assert native.regions is not None
     assert any(native.context[regions.DELIVERIES : regions.DELIVERIES + 2 * regions.VECTORS])
     functions = regions.store_of(native.library)._addresses.values()
     heads = [index for page in native.regions.pages.values() for index in page.heads]
@@ -119,15 +127,10 @@ def test_it_stands_where_the_transfers_are(made: list[str]) -> None:
 
 
 def test_a_task_switch_flag_is_none_of_their_business(made: list[str]) -> None:
-    assert IMAGE.program is not None
-    at = IMAGE.program.symbols["selectors"]
-    machine = Machine(with_edits([(at, word(at))] * EDITS), memory=MEMORY)
-    machine.mode.cpu.use_engine("native")
-    machine.advance(BUDGET)
-    native = machine.mode.cpu.native
-    assert native is not None and native.regions is not None
+    native = unchanging()
+    assert native.regions is not None
     delivery = next(iter(native.regions.deliveries.values()))
-    state = array("I", bytes(4 * len(machine.mode.cpu.s)))
+    state = array("I", bytes(4 * len(native.cpu.s)))
     for n, value in delivery.known.items():
         state[n] = value
     assert delivery.holds(state)

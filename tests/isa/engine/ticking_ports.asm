@@ -72,13 +72,7 @@ done:   xor eax, eax
 
 .align 8
 gdt:    .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00cffa000000ffff, 0x00cff2000000ffff
-        .word 0x88, tss & 0xFFFF            ; the TSS
-        .byte tss >> 16, 0x89, 0, 0
-gdt_at: .word 0x2f
-        .long gdt
-idt_at: .word 8 * 0x31 - 1
-        .long idt
-.align 8
+        tables 0x89, 0x31
 idt:    .quad 0
         gate step, 0x8E
         .fill 11, 8, 0
